@@ -1,0 +1,65 @@
+"""Fixtures for tests of the real programs. What they are made of is in harness.py."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+
+import pytest
+
+import harness
+
+
+def pytest_sessionstart(session):
+    if os.geteuid() != 0:
+        pytest.exit("these tests start a real nsrootd and change to other users: run them as root", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The programs under test."""
+    build = harness.Build()
+    if build.missing():
+        pytest.exit(f"not built: {', '.join(build.missing())}. Build first, or set NSROOT_BUILD", returncode=1)
+    return build
+
+
+@pytest.fixture(scope="session")
+def daemon(build):
+    """One nsrootd for all tests that need nothing special of it."""
+    d = harness.Daemon(build)
+    yield d
+    assert d.alive(), f"nsrootd ended during the tests with {d.process.returncode}:\n{d.log_text()}"
+    d.close()
+
+
+@pytest.fixture
+def fresh_daemon(build):
+    """fresh_daemon(config_text="", ...) makes a daemon of the test's own; the keywords are harness.Daemon's."""
+    made = []
+
+    def make(config_text="", **kw):
+        made.append(harness.Daemon(build, config_text, start=False, **{k: v for k, v in kw.items() if k != "start"}))
+        return made[-1].start() if kw.get("start", True) else made[-1]
+
+    yield make
+    for d in reversed(made):
+        d.close()
+
+
+@pytest.fixture
+def as_user():
+    """as_user(uid, gid=None)(command or function, ...) runs it as that user."""
+    return harness.User
+
+
+@pytest.fixture
+def ctl(daemon):
+    """ctl(*args, uid=2001, input=None, timeout=60, ...) is one nsrootctl of an ordinary user, to its end."""
+    return daemon.ctl
+
+
+@pytest.fixture
+def run(daemon):
+    """run(*command, options=(), ...) is `nsrootctl run OPTIONS -- COMMAND` of an ordinary user, to its end."""
+    return daemon.run

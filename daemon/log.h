@@ -27,6 +27,8 @@ typedef struct LogFields {
 
 void log_setup(int max_priority); /* LOG_ERR … LOG_DEBUG; looks at JOURNAL_STREAM once */
 void log_set_level(int max_priority);
+const char *log_level_name(int priority); /* "error" for LOG_ERR; NULL for what is no priority. Static */
+int log_level_parse(const char *text);    /* LOG_ERR for "error"; -EINVAL */
 void log_full(int priority, const LogFields *fields, const char *format, ...) _printf_(3, 4);
 
 #define log_error(...)   log_full(LOG_ERR, NULL, __VA_ARGS__)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import pickle
 import re
+import select
 import shutil
 import signal
 import socket
@@ -78,16 +79,14 @@ class User:
         if pid == 0:
             self._answer(writer, function, args, kw)
         os.close(writer)
-        guard = signal.pidfd_send_signal, os.pidfd_open(pid)
         try:
-            answer = _read_all(reader, timeout)
+            answer = read_all(reader, timeout)
             if answer is None:
-                guard[0](guard[1], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 raise TimeoutError(f"{function} took more than {timeout} s")
         finally:
             os.close(reader)
             os.waitpid(pid, 0)
-            os.close(guard[1])
         worked, value = pickle.loads(answer)
         if not worked:
             raise value
@@ -115,9 +114,8 @@ class User:
             os._exit(0)
 
 
-def _read_all(fd, timeout):
+def read_all(fd, timeout):
     """Everything up to the end of file, or None when that does not come in time."""
-    import select
     deadline, parts = time.monotonic() + timeout, []
     while True:
         ready, _, _ = select.select([fd], [], [], max(0, deadline - time.monotonic()))
@@ -313,7 +311,7 @@ class Daemon:
         """Found once, by looking where a session is; None where this host has no cgroup v2."""
         if not hasattr(self, "_node"):
             mount = cgroup2_mount()
-            path = self.run("cat", "/proc/self/cgroup") and self._session_cgroup() if mount else None
+            path = self._session_cgroup() if mount else None
             self._node = mount / path.strip("/") if path else None
         return self._node
 

@@ -1,0 +1,242 @@
+/* The private protocol between the daemon, its child before the exec, and nsroot-init after it: orders down,
+ * events up, over one SOCK_SEQPACKET socketpair. Plain structures in this machine's layout; a message is a
+ * header, its structure and, for some, a blob of strings. Descriptors come with the message that names them.
+ *
+ * A session outlives upgrades of the daemon, so both sides begin with a hello that carries the version and
+ * the sizes of the structures. A structure only ever grows at its end: what a sender did not know is zero at
+ * the receiver (order_receive pads), and a receiver ignores what it does not know.
+ *
+ * Knows libc and nothing else: it is linked into nsroot-init. */
+#pragma once
+
+#include <sys/resource.h>
+
+#include "base.h"
+#include "profile.h"
+
+#define ORDER_VERSION  1u
+/* A Varlink message's strings fit with room to spare, and the kernel's default socket buffer (wmem_max)
+ * takes it. */
+#define ORDER_SIZE_MAX (320 * 1024)
+#define ORDER_FDS_MAX  8
+
+/* Everything that is done between the clone and the command's exec, in order; a failure names one of them by
+ * its number and by an index into the step's own list. X(identifier, words): see step.h. Steps are only ever
+ * added at the end of a list's enum value range by a new ORDER_VERSION. */
+#define CHILD_STEPS(X)                                                                                      \
+        X(WAIT, "wait for the daemon")                                                                      \
+        X(CGROUP, "unshare the cgroup namespace")                                                           \
+        X(OOM, "set oom_score_adj")                                                                         \
+        X(IDS, "become root of the session")                                                                \
+        X(PROCESS, "reset the process")                                                                     \
+        X(PRIVATE, "make mounts private")                                                                   \
+        X(STORAGE, "mount the session's storage")                                                           \
+        X(LOWER, "attach the cached root")                                                                  \
+        X(OVERLAY, "mount the root")                                                                        \
+        X(PROC, "mount /proc")                                                                              \
+        X(SYS, "mount /sys")                                                                                \
+        X(DEV, "mount /dev")                                                                                \
+        X(NODES, "bind /dev/")                                                                              \
+        X(LINKS, "link /dev/")                                                                              \
+        X(PTS, "mount /dev/pts")                                                                            \
+        X(SHM, "mount /dev/shm")                                                                            \
+        X(MQUEUE, "mount /dev/mqueue")                                                                      \
+        X(SCRATCH, "mount ")                                                                                \
+        X(USER_LIMITS, "write /proc/sys/user/")                                                             \
+        X(READ_ONLY, "make read-only: ")                                                                    \
+        X(MASKS, "mask ")                                                                                   \
+        X(CPU_MASKS, "mask thermal_throttle of processor ")                                                 \
+        X(PIVOT, "pivot_root")                                                                              \
+        X(DETACH, "detach the old root")                                                                    \
+        X(LOOPBACK, "bring up the loopback interface")                                                      \
+        X(HOSTNAME, "set the host name")                                                                    \
+        X(INIT, "execute nsroot-init")
+
+#define INIT_STEPS(X)                                                                                       \
+        X(HELLO, "agree on the order protocol")                                                             \
+        X(FILTERS, "read the seccomp filters")                                                              \
+        X(INIT_CAPS, "reduce the capabilities of nsroot-init")                                              \
+        X(CHECK_NAMESPACES, "check the namespace ")                                                         \
+        X(CHECK_MOUNTS, "check the mount ")                                                                 \
+        X(ORDER, "understand the order")                                                                    \
+        X(USER, "look up the user")                                                                         \
+        X(TERMINAL, "open a terminal")                                                                      \
+        X(FORK, "fork")
+
+#define SPAWN_STEPS(X)                                                                                      \
+        X(SESSION, "start a process session")                                                               \
+        X(STDIO, "set up standard input and output")                                                        \
+        X(LIMITS, "set the resource limit ")                                                                \
+        X(BOUNDING, "drop the bounding set")                                                                \
+        X(BECOME, "become the user")                                                                        \
+        X(DIRECTORY, "enter the working directory")                                                         \
+        X(SECUREBITS, "lock the securebits")                                                                \
+        X(CAPS, "set the capabilities")                                                                     \
+        X(SECCOMP, "install the seccomp filters")                                                           \
+        X(CHECK, "check the profile: ")                                                                     \
+        X(EXEC, "execute the command")
+
+typedef enum Step {
+#define X(id, words) STEP_##id,
+        CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
+#undef X
+                STEPS
+} Step;
+
+/* The parts of the profile that STEP_CHECK reads back, in the order of its index. */
+#define CHECKS(X)                                                                                           \
+        X(UIDS, "uids")                                                                                     \
+        X(GIDS, "gids")                                                                                     \
+        X(GROUPS, "supplementary groups")                                                                   \
+        X(CAP_INHERITABLE, "inheritable capabilities")                                                      \
+        X(CAP_PERMITTED, "permitted capabilities")                                                          \
+        X(CAP_EFFECTIVE, "effective capabilities")                                                          \
+        X(CAP_BOUNDING, "bounding set")                                                                     \
+        X(CAP_AMBIENT, "ambient capabilities")                                                              \
+        X(NO_NEW_PRIVS, "no_new_privs")                                                                     \
+        X(SECCOMP_MODE, "seccomp mode")                                                                     \
+        X(SECCOMP_FILTERS, "number of seccomp filters")                                                     \
+        X(SECUREBITS, "securebits")                                                                         \
+        X(DESCRIPTORS, "open descriptors")                                                                  \
+        X(LIMITS, "resource limits")                                                                        \
+        X(UMASK, "umask")
+
+typedef enum Check {
+#define X(id, words) CHECK_##id,
+        CHECKS(X)
+#undef X
+                CHECKS_COUNT
+} Check;
+
+typedef enum OrderType {
+        ORDER_GO = 1, /* to the child: the id maps are written; with the cached root's mount */
+        ORDER_HELLO,  /* to init, first */
+        ORDER_SPAWN,  /* run a command */
+        ORDER_SIGNAL, /* signal one, or everything */
+        ORDER_END,    /* end the session now */
+        EVENT_HELLO = 64,
+        EVENT_STARTED, /* with the pty's master, where a terminal was asked for */
+        EVENT_FAILED,  /* a step failed; for the first command, or for the session, init ends after it */
+        EVENT_EXITED,  /* a command ended */
+        EVENT_ENDING,  /* init ends the session of its own accord */
+} OrderType;
+
+typedef struct OrderHeader {
+        uint32_t type;
+        uint32_t size;    /* of the structure, this header included; the blob follows it */
+        uint64_t command; /* which command this is about; 0: the session */
+} OrderHeader;
+
+typedef struct OrderGo {
+        OrderHeader header;
+} OrderGo;
+
+#define ORDER_NAMESPACES 8 /* room for one more kind than there are now */
+
+typedef struct OrderHello {
+        OrderHeader header;
+        uint32_t version;
+        uint32_t spawn_size, signal_size, exited_size;
+        uint32_t filter_count[PROFILE_SECCOMP_FILTERS]; /* instructions; one after the other in the memfd
+                                                           that comes along */
+        uint32_t read_only;                             /* the root is */
+        uint32_t unused;
+        uint64_t daemon_namespaces[ORDER_NAMESPACES]; /* st_ino of the daemon's own: none may be the
+                                                         session's */
+} OrderHello;
+
+typedef enum SpawnFlag {
+        SPAWN_MAIN = 1 << 0,     /* the session ends when this command ends */
+        SPAWN_TERMINAL = 1 << 1, /* open a pty; stdio that was not given is its slave */
+        SPAWN_STDIN = 1 << 2, /* a descriptor comes along, in this order; what does not is the null device */
+        SPAWN_STDOUT = 1 << 3,
+        SPAWN_STDERR = 1 << 4,
+        SPAWN_LIFELINE =
+                1 << 5, /* a pipe's read end: its end of file ends the command (main: the session) */
+} SpawnFlag;
+
+typedef struct OrderSpawn {
+        OrderHeader header;
+        uint32_t flags;
+        uint16_t columns, rows;
+        uint32_t argc, envc;
+        uint32_t
+                blob_size; /* argv, environment, user ("" is root), working directory: each ended by a NUL */
+        uint32_t unused;
+        struct {
+                uint64_t soft, hard;
+        } limits[RLIMIT_NLIMITS];
+} OrderSpawn;
+
+typedef struct OrderSignal {
+        OrderHeader header;
+        uint32_t signal;
+        uint32_t everyone; /* not the command's process group but everything in the session */
+} OrderSignal;
+
+typedef struct OrderEnd {
+        OrderHeader header;
+} OrderEnd;
+
+typedef struct EventHello {
+        OrderHeader header;
+        uint32_t version;
+        uint32_t unused;
+} EventHello;
+
+typedef struct EventStarted {
+        OrderHeader header;
+        uint32_t pid; /* inside */
+        uint32_t has_master;
+        uint64_t monotonic_usec;
+} EventStarted;
+
+typedef struct EventFailed {
+        OrderHeader header;
+        uint32_t step;  /* Step */
+        uint32_t index; /* in that step's own list */
+        uint32_t error; /* errno, positive */
+        uint32_t unused;
+} EventFailed;
+
+typedef struct EventExited {
+        OrderHeader header;
+        int32_t status; /* as wait(2) gives it */
+        uint32_t unused;
+        uint64_t user_usec, system_usec; /* of the command and all it waited for */
+        uint64_t monotonic_usec;
+} EventExited;
+
+typedef enum EndReason { END_DISCONNECTED = 1, END_TERMINATED } EndReason;
+
+typedef struct EventEnding {
+        OrderHeader header;
+        uint32_t reason; /* EndReason */
+        uint32_t unused;
+} EventEnding;
+
+#define ORDER_INIT(t, command_id)                                                                           \
+        {                                                                                                   \
+                .type = (t), .command = (command_id)                                                        \
+        }
+
+/* Sends one message: the structure (its header's size is filled in from size), then the blob. Descriptors
+ * stay the caller's. Does not block: -EAGAIN when the other side does not read. Raises no SIGPIPE. */
+int order_send(int fd, void *message, size_t size, const void *blob, size_t blob_size, const int *fds,
+               size_t n_fds);
+
+/* A message as it was received, in a buffer of the caller's of ORDER_SIZE_MAX bytes. */
+typedef struct OrderMessage {
+        const OrderHeader *header;
+        const char *blob; /* what follows the structure */
+        size_t blob_size;
+        int fds[ORDER_FDS_MAX]; /* the caller's to close; CLOEXEC */
+        size_t n_fds;
+} OrderMessage;
+
+/* Receives one message. flags are recvmsg(2)'s. 1: *ret is set; 0: the other side is gone; -EAGAIN;
+ * -EBADMSG: not a message of ours (its descriptors are closed). */
+int order_receive(int fd, int flags, void *buffer, OrderMessage *ret);
+/* Copies a message's structure into one of `size` bytes of this release: cut or padded with zeros. */
+void order_copy(const OrderMessage *m, void *ret, size_t size);
+void order_message_done(OrderMessage *m); /* closes the descriptors that are left */

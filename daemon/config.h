@@ -1,5 +1,5 @@
-/* nsrootd.conf as typed values. Read by inih through one table of keys (section, key, kind, offset, default, range,
- * help). Knows no other module; everything is data. */
+/* nsrootd.conf as typed values. Read by inih through one table of keys (section, key, kind, offset, default,
+ * range, help). Knows no other module; everything is data. */
 #pragma once
 
 #include <stdio.h>
@@ -7,14 +7,15 @@
 #include "base.h"
 
 typedef struct RootSource {
-        char *url;    /* http: or https:, or file:/absolute/path for a file of this machine (root's own configuration) */
+        char *url;    /* http: or https:, or file:/absolute/path for a file of this machine (root's own
+                         configuration) */
         char *digest; /* 64 lower-case hex digits of SHA-256; NULL only for file: */
 } RootSource;
 
 typedef struct RootConfig {
         char *name;
-        char *kind;              /* "busybox" (archive and host come with later issues) */
-        RootSource *sources;     /* in the order they are tried, for this machine's architecture */
+        char *kind;          /* "busybox" (archive and host come with later issues) */
+        RootSource *sources; /* in the order they are tried, for this machine's architecture */
         size_t n_sources;
         char **default_arguments;   /* NULL-terminated; NULL: /bin/sh */
         char **default_environment; /* NULL-terminated K=V, or NULL */
@@ -25,8 +26,8 @@ typedef struct Config {
         uint64_t connections_per_user, connections_max, connections_kept_for_root;
         uint64_t idle_usec, message_usec;
         uint64_t unread_output_max;
-        char *control_group; /* below the cgroup2 mount; NULL: found by itself */
-        char *proxy;         /* for downloads; NULL: none */
+        char *control_group;           /* below the cgroup2 mount; NULL: found by itself */
+        char *proxy;                   /* for downloads; NULL: none */
         uint64_t connect_timeout_usec; /* of one download source; 10 s */
         /* [Sessions] */
         uint64_t sessions_per_user, sessions_max;
@@ -47,9 +48,9 @@ typedef struct Config {
         int log_level;
 } Config;
 
-/* path NULL: the search path of design.md §8. A path that was given must exist: -ENOENT. The compiled-in defaults
- * (among them the root "busybox") are there with an empty /etc. On -EINVAL *ret_why says "file:line: what, and what
- * to do". Unknown sections and keys are logged as warnings with file and line. */
+/* path NULL: the search path of design.md §8. A path that was given must exist: -ENOENT. The compiled-in
+ * defaults (among them the root "busybox") are there with an empty /etc. On -EINVAL *ret_why says
+ * "file:line: what, and what to do". Unknown sections and keys are logged as warnings with file and line. */
 int config_load(const char *path, Config **ret, char **ret_why);
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free);

@@ -1,0 +1,148 @@
+/* The table of keys. Knows where each value lies in Config and what may stand there; knows nothing of files.
+ */
+#include "config-table.h"
+#include "config.h"
+
+#define NAME_MAX_LENGTH 63
+
+bool root_name_is_good(const char *name)
+{
+        static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+        static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+        return strspn(name, first) > 0 && name[strspn(name, rest)] == '\0' &&
+               strlen(name) <= NAME_MAX_LENGTH;
+}
+
+static bool kind_is_good(const char *text)
+{
+        return streq(text, "busybox");
+}
+
+static bool control_group_is_good(const char *text)
+{
+        return text[0] == '/' && !strstr(text, "/..") && !strstr(text, "//");
+}
+
+static bool proxy_is_good(const char *text)
+{
+        static const char *const schemes[] = { "http://", "https://", "socks5://", "socks5h://" };
+
+        for (size_t i = 0; i < ELEMENTSOF(schemes); i++)
+                if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
+                        return true;
+        return false;
+}
+
+#define DAEMON(name, kind, member, ...)                                                                     \
+        {                                                                                                   \
+                "Daemon", name, kind, offsetof(Config, member), __VA_ARGS__                                 \
+        }
+#define SESSIONS(name, kind, member, ...)                                                                   \
+        {                                                                                                   \
+                "Sessions", name, kind, offsetof(Config, member), __VA_ARGS__                               \
+        }
+#define LIMITS(name, kind, member, ...)                                                                     \
+        {                                                                                                   \
+                "Limits", name, kind, offsetof(Config, member), __VA_ARGS__                                 \
+        }
+#define ADMISSION(name, kind, member, ...)                                                                  \
+        {                                                                                                   \
+                "Admission", name, kind, offsetof(Config, member), __VA_ARGS__                              \
+        }
+#define ROOT(name, kind, member, ...)                                                                       \
+        {                                                                                                   \
+                SECTION_ROOT, name, kind, offsetof(RootConfig, member), __VA_ARGS__                         \
+        }
+
+#define HOUR (3600 * USEC_PER_SEC)
+#define MANY 1000000
+#define ANY  UINT64_MAX
+
+/* clang-format off */
+const ConfigKey config_keys[] = {
+        DAEMON("ConnectionsPerUser", KEY_COUNT, connections_per_user, "128", 1, MANY,
+               .help = "Connections a user may have that wait for no foreground session."),
+        DAEMON("ConnectionsMax", KEY_COUNT, connections_max, "1024", 1, MANY,
+               .help = "Connections of all users together."),
+        DAEMON("ConnectionsKeptForRoot", KEY_COUNT, connections_kept_for_root, "32", 0, MANY,
+               .help = "How many of those only root may use."),
+        DAEMON("IdleTimeout", KEY_TIME, idle_usec, "45s", USEC_PER_SEC, ANY,
+               .help = "A connection on which nothing is asked or awaited for this long is closed."),
+        DAEMON("MessageTimeout", KEY_TIME, message_usec, "5s", 100 * USEC_PER_MSEC, HOUR,
+               .help = "A message that has begun must be finished within this time."),
+        DAEMON("UnreadOutputMax", KEY_SIZE, unread_output_max, "256K", 64 * KIB, 64 * MIB,
+               .help = "Replies that may wait for a client to read them, before it is disconnected."),
+        DAEMON("ControlGroup", KEY_STRING, control_group, "", .good = control_group_is_good,
+               .expects = "a path below the cgroup2 mount such as /nsrootd.slice, beginning with /",
+               .help = "The cgroup the sessions' cgroups are made in; empty: found by itself."),
+        DAEMON("Proxy", KEY_STRING, proxy, "", .good = proxy_is_good,
+               .expects = "a URL that begins with http://, https://, socks5:// or socks5h://",
+               .help = "The proxy downloads go through; empty: none."),
+        DAEMON("ConnectTimeout", KEY_TIME, connect_timeout_usec, "10s", USEC_PER_SEC, HOUR,
+               .help = "How long one source of a root may take to answer before the next is tried."),
+        DAEMON("LogLevel", KEY_LEVEL, log_level, "info",
+               .help = "The least important messages that are logged."),
+
+        SESSIONS("SessionsPerUser", KEY_COUNT, sessions_per_user, "256", 1, MANY,
+                 .help = "Sessions a user may have at once."),
+        SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, MANY,
+                 .help = "Sessions of all users together."),
+        SESSIONS("IdRangeFirst", KEY_COUNT, id_range_first, "524288", 524288, 1879048191,
+                 .help = "The first of the host's uids and gids that sessions are given, 65536 each."),
+        SESSIONS("IdRangeLast", KEY_COUNT, id_range_last, "1879048191", 524288, 1879048191,
+                 .help = "The last of them."),
+        SESSIONS("DefaultRoot", KEY_STRING, default_root, "busybox", .good = root_name_is_good,
+                 .expects = "the name of a root, such as busybox",
+                 .help = "The root of a session that asks for none."),
+        SESSIONS("StopTimeout", KEY_TIME, stop_timeout_usec, "10s", 0, HOUR,
+                 .help = "How long a session that is stopped has between SIGTERM and SIGKILL."),
+        SESSIONS("Remember", KEY_TIME, remember_usec, "10min", 0, ANY,
+                 .help = "How long a session that has ended can still be asked about."),
+        SESSIONS("RememberMax", KEY_COUNT, remember_max, "1024", 0, MANY,
+                 .help = "How many sessions that have ended are remembered at most."),
+
+        LIMITS("MemoryMax", KEY_SIZE, memory_max, "1G", MIB, ANY, .help = "Memory of a session; it has no swap."),
+        LIMITS("TasksMax", KEY_COUNT, tasks_max, "512", 2, ANY, .help = "Processes and threads of a session."),
+        LIMITS("CpuQuota", KEY_PERCENT, cpu_percent, "200%", 1, ANY,
+               .help = "Processor time of a session; 100% is one processor."),
+        LIMITS("StorageMax", KEY_SIZE, storage_max, "512M", MIB, ANY,
+               .help = "What a session can write in its root, /tmp and /run together; it is memory."),
+        LIMITS("StorageInodes", KEY_COUNT, storage_inodes, "65536", 1024, ANY,
+               .help = "How many files and directories that may be."),
+        LIMITS("SharedMemoryMax", KEY_SIZE, shm_max, "16M", 64 * KIB, ANY, .help = "The size of /dev/shm."),
+        LIMITS("OpenFilesMax", KEY_COUNT, open_files_max, "4096", 16, MANY,
+               .help = "Descriptors of one process (RLIMIT_NOFILE)."),
+        LIMITS("ProcessesMax", KEY_COUNT, processes_max, "512", 2, ANY,
+               .help = "Processes and threads of one user inside (RLIMIT_NPROC)."),
+        LIMITS("LockedMemoryMax", KEY_SIZE, memlock_max, "64K", 0, ANY,
+               .help = "Memory one process may lock (RLIMIT_MEMLOCK)."),
+        LIMITS("FileSizeMax", KEY_SIZE, file_size_max, "infinity", 4 * KIB, ANY,
+               .help = "The size of one file (RLIMIT_FSIZE)."),
+
+        ADMISSION("AllowSystemUsers", KEY_BOOL, allow_system_users, "no",
+                  .help = "Whether the system's own users (uids 1 to 999) may have sessions."),
+
+        ROOT("Kind", KEY_STRING, kind, "busybox", .good = kind_is_good, .expects = "busybox",
+             .help = "What the root is made of: busybox, one static binary and a link for each of its applets."),
+        ROOT("Source", KEY_SOURCES, sources, "",
+             .help = "Where it comes from: http(s)://… sha256:DIGEST, or file:/PATH of this machine. One a line, tried"
+                     " in this order; an empty line forgets those above it."),
+        ROOT("Command", KEY_COMMAND, default_arguments, "",
+             .help = "What runs in it when nothing is asked for; empty: /bin/sh."),
+        ROOT("Environment", KEY_ENVIRONMENT, default_environment, "",
+             .help = "NAME=VALUE words that are added to its environment; an empty line forgets those above it."),
+        { .name = NULL },
+};
+/* clang-format on */
+
+const char root_builtin_name[] = "busybox";
+const char *const root_builtin_sources[] = {
+#ifdef __x86_64__
+        "https://busybox.net/downloads/binaries/1.35.0-x86_64-linux-musl/busybox "
+        "sha256:6e123e7f3202a8c1e9b1f94d8941580a25135382b99e8d3e34fb858bba311348",
+#endif
+        "file:/bin/busybox",
+        "file:/usr/bin/busybox",
+        NULL,
+};

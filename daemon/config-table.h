@@ -1,0 +1,17 @@
+/* Which keys nsrootd.conf has. Pure data: what reads, checks, prints and explains them goes by these rows.
+ */
+#pragma once
+
+#include "config-value.h"
+
+#define SECTION_ROOT "Root" /* in a file: [Root NAME]; its keys count from a RootConfig */
+
+extern const ConfigKey config_keys[]; /* ends with a name of NULL */
+
+/* The root that is there with an empty /etc: its name and its lines Source=, for this machine's
+ * architecture. */
+extern const char root_builtin_name[];
+extern const char *const root_builtin_sources[]; /* ends with NULL */
+
+/* [a-z0-9][a-z0-9_.-]{0,62} */
+bool root_name_is_good(const char *name);

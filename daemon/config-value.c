@@ -1,0 +1,355 @@
+/* The kinds of values: one row each of how it is set, printed and explained. */
+#include <ctype.h>
+#include <inttypes.h>
+
+#include "config-value.h"
+#include "config.h"
+#include "log.h"
+#include "words.h"
+
+#define DIGEST_PREFIX "sha256:"
+#define DIGEST_LENGTH 64
+
+typedef struct Unit {
+        const char *suffix;
+        uint64_t factor;
+} Unit;
+
+static const Unit size_units[] = {
+        {"T",  GIB * 1024},
+        { "G", GIB       },
+        { "M", MIB       },
+        { "K", KIB       },
+        { "",  1         }
+};
+static const Unit time_units[] = {
+        {"h",    3600 * USEC_PER_SEC},
+        { "min", 60 * USEC_PER_SEC  },
+        { "s",   USEC_PER_SEC       },
+        { "ms",  USEC_PER_MSEC      },
+        { "us",  1                  }
+};
+static const Unit percent_units[] = {
+        {"%", 1}
+};
+static const Unit count_units[] = {
+        {"", 1}
+};
+
+typedef struct Kind {
+        int (*set)(const ConfigKey *key, void *value, const char *text);
+        void (*print)(const ConfigKey *key, const void *value, FILE *to);
+        void (*free)(void *value);
+        const char *expects;
+        int (*parse_number)(const char *text, uint64_t *ret); /* of the kinds that are a number */
+        const Unit *units; /* largest first; the last divides everything */
+} Kind;
+
+static const Kind kinds[];
+
+static int parse_count(const char *text, uint64_t *ret)
+{
+        return parse_u64(text, UINT64_MAX - 1, ret);
+}
+
+static int parse_percent(const char *text, uint64_t *ret)
+{
+        size_t length = strlen(text);
+        char digits[24];
+
+        if (length == 0 || length >= sizeof(digits) || text[length - 1] != '%')
+                return -EINVAL;
+        memcpy(digits, text, length - 1);
+        digits[length - 1] = '\0';
+        return parse_count(digits, ret);
+}
+
+static int set_number(const ConfigKey *key, void *value, const char *text)
+{
+        uint64_t number;
+        int r;
+
+        if (key->max == UINT64_MAX && streq(text, "infinity")) {
+                *(uint64_t *)value = UINT64_MAX;
+                return 0;
+        }
+        r = kinds[key->kind].parse_number(text, &number);
+        if (r < 0)
+                return r;
+        if (number < key->min || number > key->max)
+                return -ERANGE;
+        *(uint64_t *)value = number;
+        return 0;
+}
+
+static void print_as_unit(const ConfigKey *key, uint64_t number, FILE *to)
+{
+        const Unit *unit = kinds[key->kind].units;
+
+        if (number == UINT64_MAX) {
+                fputs("infinity", to);
+                return;
+        }
+        while (number % unit->factor != 0 || (number == 0 && unit->factor != 1))
+                unit++;
+        fprintf(to, "%" PRIu64 "%s", number / unit->factor, unit->suffix);
+}
+
+static void print_number(const ConfigKey *key, const void *value, FILE *to)
+{
+        fprintf(to, "%s=", key->name);
+        print_as_unit(key, *(const uint64_t *)value, to);
+        fputc('\n', to);
+}
+
+static int set_bool(const ConfigKey *key, void *value, const char *text)
+{
+        int r = parse_bool(text);
+
+        if (r < 0)
+                return r;
+        *(bool *)value = r > 0;
+        return 0;
+}
+
+static void print_bool(const ConfigKey *key, const void *value, FILE *to)
+{
+        fprintf(to, "%s=%s\n", key->name, *(const bool *)value ? "yes" : "no");
+}
+
+static int set_level(const ConfigKey *key, void *value, const char *text)
+{
+        int r = log_level_parse(text);
+
+        if (r < 0)
+                return r;
+        *(int *)value = r;
+        return 0;
+}
+
+static void print_level(const ConfigKey *key, const void *value, FILE *to)
+{
+        fprintf(to, "%s=%s\n", key->name, log_level_name(*(const int *)value));
+}
+
+static int set_string(const ConfigKey *key, void *value, const char *text)
+{
+        char *copy = NULL;
+
+        if (*text) {
+                if (key->good && !key->good(text))
+                        return -EINVAL;
+                copy = strdup(text);
+                if (!copy)
+                        return -ENOMEM;
+        }
+        free(*(char **)value);
+        *(char **)value = copy;
+        return 0;
+}
+
+static void print_string(const ConfigKey *key, const void *value, FILE *to)
+{
+        const char *text = *(char *const *)value;
+
+        fprintf(to, "%s=%s\n", key->name, text ? text : "");
+}
+
+static void free_string(void *value)
+{
+        free(*(char **)value);
+}
+
+static int set_command(const ConfigKey *key, void *value, const char *text)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        int r = words_append(text, &words);
+
+        if (r < 0)
+                return r;
+        words_free(*(char ***)value);
+        *(char ***)value = words_count(words) > 0 ? TAKE_PTR(words) : NULL;
+        return 0;
+}
+
+static int set_environment(const ConfigKey *key, void *value, const char *text)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        int r = words_append(text, &words);
+
+        if (r < 0)
+                return r;
+        for (char **word = words; *word; word++)
+                if (**word == '=' || !strchr(*word, '='))
+                        return -EINVAL;
+        if (words_count(words) > 0)
+                return words_append(text, value);
+        *(char ***)value = words_free(*(char ***)value);
+        return 0;
+}
+
+static void print_command(const ConfigKey *key, const void *value, FILE *to)
+{
+        fprintf(to, "%s=", key->name);
+        words_print(*(char **const *)value, to);
+        fputc('\n', to);
+}
+
+static void free_words(void *value)
+{
+        words_free(*(char ***)value);
+}
+
+static void print_environment(const ConfigKey *key, const void *value, FILE *to)
+{
+        if (*(char **const *)value)
+                fprintf(to, "%s=\n", key->name);
+        print_command(key, value, to);
+}
+
+static void source_done(RootSource *source)
+{
+        free(source->url);
+        free(source->digest);
+}
+
+static int parse_digest(const char *text, char **ret)
+{
+        char *digest;
+
+        if (strncmp(text, DIGEST_PREFIX, strlen(DIGEST_PREFIX)) != 0)
+                return -EINVAL;
+        text += strlen(DIGEST_PREFIX);
+        if (strlen(text) != DIGEST_LENGTH || strspn(text, "0123456789abcdefABCDEF") != DIGEST_LENGTH)
+                return -EINVAL;
+        digest = strdup(text);
+        if (!digest)
+                return -ENOMEM;
+        for (char *c = digest; *c; c++)
+                *c = (char)tolower((unsigned char)*c);
+        *ret = digest;
+        return 0;
+}
+
+/* What comes over a network needs a digest; a file of this machine has its administrator to vouch for it. */
+static int parse_source(char **words, RootSource *ret)
+{
+        bool is_file = strncmp(words[0], "file:/", 6) == 0;
+        bool is_web = strncmp(words[0], "http://", 7) == 0 || strncmp(words[0], "https://", 8) == 0;
+        size_t n = words_count(words);
+        _cleanup_free_ char *digest = NULL, *url = NULL;
+        int r;
+
+        if (n > 2 || !(is_file || (is_web && n == 2)))
+                return -EINVAL;
+        if (n == 2) {
+                r = parse_digest(words[1], &digest);
+                if (r < 0)
+                        return r;
+        }
+        url = strdup(words[0]);
+        if (!url)
+                return -ENOMEM;
+        *ret = (RootSource){ .url = TAKE_PTR(url), .digest = TAKE_PTR(digest) };
+        return 0;
+}
+
+static RootConfig *root_of_sources(const void *value)
+{
+        return (RootConfig *)((char *)(uintptr_t)value - offsetof(RootConfig, sources));
+}
+
+static void free_sources(void *value)
+{
+        RootConfig *root = root_of_sources(value);
+
+        for (size_t i = 0; i < root->n_sources; i++)
+                source_done(&root->sources[i]);
+        free(root->sources);
+        root->sources = NULL;
+        root->n_sources = 0;
+}
+
+static int set_sources(const ConfigKey *key, void *value, const char *text)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        RootConfig *root = root_of_sources(value);
+        RootSource *grown;
+        int r = words_append(text, &words);
+
+        if (r < 0)
+                return r;
+        if (words_count(words) == 0) {
+                free_sources(value);
+                return 0;
+        }
+        grown = reallocarray(root->sources, root->n_sources + 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        root->sources = grown;
+        r = parse_source(words, &root->sources[root->n_sources]);
+        if (r < 0)
+                return r;
+        root->n_sources++;
+        return 0;
+}
+
+static void print_sources(const ConfigKey *key, const void *value, FILE *to)
+{
+        const RootConfig *root = root_of_sources(value);
+
+        fprintf(to, "%s=\n", key->name);
+        for (size_t i = 0; i < root->n_sources; i++) {
+                const RootSource *source = &root->sources[i];
+
+                fprintf(to, "%s=%s", key->name, source->url);
+                if (source->digest)
+                        fprintf(to, " " DIGEST_PREFIX "%s", source->digest);
+                fputc('\n', to);
+        }
+}
+
+static const Kind kinds[] = {
+        [KEY_COUNT] = {set_number,             print_number,           NULL,                               "a number",parse_count, count_units },
+        [KEY_SIZE] = { set_number,           print_number,                                NULL,                                                        "a size such as 512M",parse_size, size_units },
+        [KEY_TIME] = { set_number, print_number,             NULL,"a time such as 10s or 2min 30s",parse_time,
+                       time_units },
+        [KEY_PERCENT] = { set_number,          print_number,                NULL,                                     "a percentage such as 200%",parse_percent,
+                       percent_units },
+        [KEY_BOOL] = { set_bool,                     print_bool,                                 NULL,                                              "yes or no"},
+        [KEY_LEVEL] = { set_level,         print_level,                                  NULL,                                                                   "error, warning, notice, info or debug"},
+        [KEY_STRING] = { set_string,                  print_string,free_string,NULL},
+        [KEY_COMMAND] = { set_command,                  print_command,free_words,"words, with whole quotations"},
+        [KEY_ENVIRONMENT] = { set_environment,           print_environment,                                 free_words,                                                                                  "words NAME=VALUE" },
+        [KEY_SOURCES] = { set_sources,            print_sources,                                     free_sources,
+                       "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH"                                                                                                                                      },
+};
+
+int value_set(const ConfigKey *key, void *base, const char *text)
+{
+        return kinds[key->kind].set(key, (char *)base + key->offset, text);
+}
+
+void value_print(const ConfigKey *key, const void *base, FILE *to)
+{
+        kinds[key->kind].print(key, (const char *)base + key->offset, to);
+}
+
+void value_free(const ConfigKey *key, void *base)
+{
+        if (kinds[key->kind].free)
+                kinds[key->kind].free((char *)base + key->offset);
+}
+
+void value_explain(const ConfigKey *key, FILE *to)
+{
+        const Kind *kind = &kinds[key->kind];
+
+        fputs(key->expects ? key->expects : kind->expects, to);
+        if (!kind->units)
+                return;
+        fputs(", from ", to);
+        print_as_unit(key, key->min, to);
+        fputs(" to ", to);
+        print_as_unit(key, key->max, to);
+}

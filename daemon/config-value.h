@@ -1,0 +1,40 @@
+/* One setting of nsrootd.conf: what a row of the table of keys says about it, and how its text becomes a
+ * value and the value text again. Knows the kinds of values; knows neither files nor which keys there are.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "base.h"
+
+typedef enum KeyKind {
+        KEY_COUNT,       /* uint64_t */
+        KEY_SIZE,        /* uint64_t, bytes */
+        KEY_TIME,        /* uint64_t, microseconds */
+        KEY_PERCENT,     /* uint64_t, "200%" is 200 */
+        KEY_BOOL,        /* bool */
+        KEY_LEVEL,       /* int, a priority of syslog(3) */
+        KEY_STRING,      /* char *, NULL where empty */
+        KEY_COMMAND,     /* char **, NULL where empty; the last line counts */
+        KEY_ENVIRONMENT, /* char ** of K=V, NULL where empty; lines add up, an empty one starts over */
+        KEY_SOURCES,     /* a RootConfig's sources; lines add up, an empty one starts over */
+} KeyKind;
+
+typedef struct ConfigKey {
+        const char *section, *name;
+        KeyKind kind;
+        size_t offset; /* in Config, or in RootConfig for the section "Root" */
+        const char *default_text;
+        uint64_t min, max; /* of a number; UINT64_MAX in max: "infinity" is taken too, and is UINT64_MAX */
+        bool (*good)(const char *text); /* of a string that is not empty; NULL: any */
+        const char *expects;            /* of a string: what `good` wants, in words */
+        const char *help;
+} ConfigKey;
+
+/* base is the struct that key->offset counts from. -EINVAL: not such a value, -ERANGE: outside min..max. */
+int value_set(const ConfigKey *key, void *base, const char *text);
+/* Writes the lines NAME=VALUE that make this value again, whatever it was before them. */
+void value_print(const ConfigKey *key, const void *base, FILE *to);
+void value_free(const ConfigKey *key, void *base);
+/* Writes what value_set takes, in words: "a size such as 512M, from 1M to infinity". */
+void value_explain(const ConfigKey *key, FILE *to);

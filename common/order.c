@@ -42,9 +42,9 @@ static void collect_fds(struct msghdr *m, OrderMessage *ret)
         }
 }
 
-int order_receive(int fd, int flags, void *buffer, OrderMessage *ret)
+int order_receive(int fd, int flags, void *buffer, size_t size, OrderMessage *ret)
 {
-        struct iovec iov = { buffer, ORDER_SIZE_MAX };
+        struct iovec iov = { buffer, size };
         union {
                 char space[CMSG_SPACE(sizeof(int) * ORDER_FDS_MAX)];
                 struct cmsghdr align;

@@ -21,63 +21,63 @@
 #define ORDER_FDS_MAX  8
 
 /* Everything that is done between the clone and the command's exec, in order; a failure names one of them by
- * its number and by an index into the step's own list. X(identifier, words): see step.h. Steps are only ever
- * added at the end of a list's enum value range by a new ORDER_VERSION. */
+ * its number and by an index into the step's own list. X(identifier, function, words): see step.h. Steps are
+ * only ever added at the end of a list's enum value range by a new ORDER_VERSION. */
 #define CHILD_STEPS(X)                                                                                      \
-        X(WAIT, "wait for the daemon")                                                                      \
-        X(CGROUP, "unshare the cgroup namespace")                                                           \
-        X(OOM, "set oom_score_adj")                                                                         \
-        X(IDS, "become root of the session")                                                                \
-        X(PROCESS, "reset the process")                                                                     \
-        X(PRIVATE, "make mounts private")                                                                   \
-        X(STORAGE, "mount the session's storage")                                                           \
-        X(LOWER, "attach the cached root")                                                                  \
-        X(OVERLAY, "mount the root")                                                                        \
-        X(PROC, "mount /proc")                                                                              \
-        X(SYS, "mount /sys")                                                                                \
-        X(DEV, "mount /dev")                                                                                \
-        X(NODES, "bind /dev/")                                                                              \
-        X(LINKS, "link /dev/")                                                                              \
-        X(PTS, "mount /dev/pts")                                                                            \
-        X(SHM, "mount /dev/shm")                                                                            \
-        X(MQUEUE, "mount /dev/mqueue")                                                                      \
-        X(SCRATCH, "mount ")                                                                                \
-        X(USER_LIMITS, "write /proc/sys/user/")                                                             \
-        X(READ_ONLY, "make read-only: ")                                                                    \
-        X(MASKS, "mask ")                                                                                   \
-        X(CPU_MASKS, "mask thermal_throttle of processor ")                                                 \
-        X(PIVOT, "pivot_root")                                                                              \
-        X(DETACH, "detach the old root")                                                                    \
-        X(LOOPBACK, "bring up the loopback interface")                                                      \
-        X(HOSTNAME, "set the host name")                                                                    \
-        X(INIT, "execute nsroot-init")
+        X(WAIT, wait, "wait for the daemon")                                                                \
+        X(CGROUP, cgroup, "unshare the cgroup namespace")                                                   \
+        X(OOM, oom, "set oom_score_adj")                                                                    \
+        X(IDS, ids, "become root of the session")                                                           \
+        X(PROCESS, process, "reset the process")                                                            \
+        X(PRIVATE, private, "make mounts private")                                                          \
+        X(STORAGE, storage, "mount the session's storage")                                                  \
+        X(LOWER, lower, "attach the cached root")                                                           \
+        X(OVERLAY, overlay, "mount the root")                                                               \
+        X(PROC, proc, "mount /proc")                                                                        \
+        X(SYS, sys, "mount /sys")                                                                           \
+        X(DEV, dev, "mount /dev")                                                                           \
+        X(NODES, nodes, "bind /dev/")                                                                       \
+        X(LINKS, links, "link /dev/")                                                                       \
+        X(PTS, pts, "mount /dev/pts")                                                                       \
+        X(SHM, shm, "mount /dev/shm")                                                                       \
+        X(MQUEUE, mqueue, "mount /dev/mqueue")                                                              \
+        X(SCRATCH, scratch, "mount ")                                                                       \
+        X(USER_LIMITS, user_limits, "write /proc/sys/user/")                                                \
+        X(READ_ONLY, read_only, "make read-only: ")                                                         \
+        X(MASKS, masks, "mask ")                                                                            \
+        X(CPU_MASKS, cpu_masks, "mask thermal_throttle of processor ")                                      \
+        X(PIVOT, pivot, "pivot_root")                                                                       \
+        X(DETACH, detach, "detach the old root")                                                            \
+        X(LOOPBACK, loopback, "bring up the loopback interface")                                            \
+        X(HOSTNAME, hostname, "set the host name")                                                          \
+        X(INIT, init, "execute nsroot-init")
 
 #define INIT_STEPS(X)                                                                                       \
-        X(HELLO, "agree on the order protocol")                                                             \
-        X(FILTERS, "read the seccomp filters")                                                              \
-        X(INIT_CAPS, "reduce the capabilities of nsroot-init")                                              \
-        X(CHECK_NAMESPACES, "check the namespace ")                                                         \
-        X(CHECK_MOUNTS, "check the mount ")                                                                 \
-        X(ORDER, "understand the order")                                                                    \
-        X(USER, "look up the user")                                                                         \
-        X(TERMINAL, "open a terminal")                                                                      \
-        X(FORK, "fork")
+        X(HELLO, hello, "agree on the order protocol")                                                      \
+        X(FILTERS, filters, "read the seccomp filters")                                                     \
+        X(INIT_CAPS, init_caps, "reduce the capabilities of nsroot-init")                                   \
+        X(CHECK_NAMESPACES, check_namespaces, "check the namespace ")                                       \
+        X(CHECK_MOUNTS, check_mounts, "check the mount ")                                                   \
+        X(ORDER, order, "understand the order")                                                             \
+        X(USER, user, "look up the user")                                                                   \
+        X(TERMINAL, terminal, "open a terminal")                                                            \
+        X(FORK, fork, "fork")
 
 #define SPAWN_STEPS(X)                                                                                      \
-        X(SESSION, "start a process session")                                                               \
-        X(STDIO, "set up standard input and output")                                                        \
-        X(LIMITS, "set the resource limit ")                                                                \
-        X(BOUNDING, "drop the bounding set")                                                                \
-        X(BECOME, "become the user")                                                                        \
-        X(DIRECTORY, "enter the working directory")                                                         \
-        X(SECUREBITS, "lock the securebits")                                                                \
-        X(CAPS, "set the capabilities")                                                                     \
-        X(SECCOMP, "install the seccomp filters")                                                           \
-        X(CHECK, "check the profile: ")                                                                     \
-        X(EXEC, "execute the command")
+        X(SESSION, session, "start a process session")                                                      \
+        X(STDIO, stdio, "set up standard input and output")                                                 \
+        X(LIMITS, limits, "set the resource limit ")                                                        \
+        X(BOUNDING, bounding, "drop the bounding set")                                                      \
+        X(BECOME, become, "become the user")                                                                \
+        X(DIRECTORY, directory, "enter the working directory")                                              \
+        X(SECUREBITS, securebits, "lock the securebits")                                                    \
+        X(CAPS, caps, "set the capabilities")                                                               \
+        X(SECCOMP, seccomp, "install the seccomp filters")                                                  \
+        X(CHECK, check, "check the profile: ")                                                              \
+        X(EXEC, exec, "execute the command")
 
 typedef enum Step {
-#define X(id, words) STEP_##id,
+#define X(id, function, words) STEP_##id,
         CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
 #undef X
                 STEPS
@@ -225,7 +225,8 @@ typedef struct EventEnding {
 int order_send(int fd, void *message, size_t size, const void *blob, size_t blob_size, const int *fds,
                size_t n_fds);
 
-/* A message as it was received, in a buffer of the caller's of ORDER_SIZE_MAX bytes. */
+/* A message as it was received, in a buffer of the caller's (aligned as an OrderHeader; ORDER_SIZE_MAX bytes
+ * hold any). */
 typedef struct OrderMessage {
         const OrderHeader *header;
         const char *blob; /* what follows the structure */
@@ -236,7 +237,7 @@ typedef struct OrderMessage {
 
 /* Receives one message. flags are recvmsg(2)'s. 1: *ret is set; 0: the other side is gone; -EAGAIN;
  * -EBADMSG: not a message of ours (its descriptors are closed). */
-int order_receive(int fd, int flags, void *buffer, OrderMessage *ret);
+int order_receive(int fd, int flags, void *buffer, size_t size, OrderMessage *ret);
 /* Copies a message's structure into one of `size` bytes of this release: cut or padded with zeros. */
 void order_copy(const OrderMessage *m, void *ret, size_t size);
 void order_message_done(OrderMessage *m); /* closes the descriptors that are left */

@@ -31,7 +31,7 @@ enum {
         X("/", "overlay", PROFILE_NOSUID | PROFILE_NODEV)                                                   \
         X("/proc", "proc", PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)                                 \
         X("/sys", "sysfs", PROFILE_RO | PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)                    \
-        X("/dev", "tmpfs", PROFILE_NOSUID | PROFILE_NOEXEC)                                                 \
+        X("/dev", "tmpfs", PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)                                 \
         X("/dev/pts", "devpts", PROFILE_NOSUID | PROFILE_NOEXEC)                                            \
         X("/dev/shm", "tmpfs", PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)                             \
         X("/dev/mqueue", "mqueue", PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)                         \

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static const char *const words[STEPS] = {
-#define X(id, text) [STEP_##id] = text,
+#define X(id, function, text) [STEP_##id] = text,
         CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
 #undef X
 };
@@ -78,7 +78,7 @@ static const struct {
         { STEP_STORAGE, EINVAL, "the storage limit of the configuration is no size that tmpfs takes"       },
         { STEP_LOWER,   EINVAL,
          "the cached root's filesystem cannot be mounted into a session: put the state directory on ext4, "
-         "xfs or btrfs"                                                                                    },
+          "xfs or btrfs"                                                                                   },
         { STEP_LOWER,   EPERM,  "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"        },
         { STEP_OVERLAY, ENODEV, "this kernel has no overlayfs: load the module 'overlay'"                  },
         { STEP_OVERLAY, EPERM,

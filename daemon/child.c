@@ -1,0 +1,410 @@
+/* See child.h. After the clone: no allocation, no lock, no log, no name that a client chose; paths are
+ * relative to the stage or to the root in the making. Which symbols this file may use is checked by a test.
+ * Every step returns 0 or a negative errno and leaves in c->index which item of its list it was at. */
+#include "child.h"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/openat2.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct Child {
+        const ChildPlan *plan;
+        uint32_t index;
+        int lower; /* the cached root, mounted for this session's ids; attached by do_lower */
+} Child;
+
+#define COMMON_FLAGS (MS_NOSUID | MS_NODEV)
+#define STRICT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+/* From the root in the making (stage/base/root) back to what the daemon prepared, and to the session's
+ * storage. */
+#define STAGE        "../../"
+#define STORAGE      "../"
+
+static int check(long r)
+{
+        return r < 0 ? -errno : 0;
+}
+
+static int attach(int tree, const char *to)
+{
+        int r = check(move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));
+
+        close(tree);
+        return r;
+}
+
+/* Binds `from` onto `to` with at least the given attributes; both exist. */
+static int bind_mount(const char *from, const char *to, uint64_t attributes)
+{
+        struct mount_attr attr = { .attr_set = attributes };
+        int tree = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+
+        if (tree < 0)
+                return -errno;
+        if (attributes && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+                int r = -errno;
+                close(tree);
+                return r;
+        }
+        return attach(tree, to);
+}
+
+static int write_file(const char *path, const char *text)
+{
+        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        int r = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text, strlen(text)) < 0)
+                r = -errno;
+        close(fd);
+        return r;
+}
+
+static int do_wait(Child *c)
+{
+        _Alignas(OrderHeader) char buffer[sizeof(OrderGo)];
+        OrderMessage m;
+        int r = order_receive(INIT_CONTROL_FD, 0, buffer, sizeof(buffer), &m);
+
+        if (r < 0)
+                return r;
+        if (r == 0) /* the daemon is gone, and nobody is there to be told */
+                _exit(EXIT_FAILURE);
+        if (m.header->type != ORDER_GO || m.n_fds != 1)
+                return -EPROTO;
+        c->lower = m.fds[0];
+        return 0;
+}
+
+/* Not by the clone: that would make the daemon's cgroup the namespace's root, and the session's path below
+ * it visible. */
+static int do_cgroup(Child *c)
+{
+        return check(unshare(CLONE_NEWCGROUP));
+}
+
+/* Before the ids change: the file is the daemon's until then. */
+static int do_oom(Child *c)
+{
+        return write_file("/proc/self/oom_score_adj", c->plan->oom_score_adj);
+}
+
+/* The plain system calls: the C library's would tell threads that are not here. */
+static int do_ids(Child *c)
+{
+        if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
+            syscall(SYS_setresuid, 0, 0, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+static int do_process(Child *c)
+{
+        struct sigaction reset = { .sa_handler = SIG_DFL };
+        sigset_t none;
+
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return -errno;
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+                return -errno;
+        for (int s = 1; s < _NSIG;
+             s++) /* ignored signals would stay ignored; the two that cannot be changed fail */
+                sigaction(s, &reset, NULL);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        umask(022);
+        return 0;
+}
+
+static int do_private(Child *c)
+{
+        return check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
+static int do_storage(Child *c)
+{
+        static const char *const directories[] = { "lower", "upper", "work", "root", "tmp", "run" };
+
+        if (mount("nsroot", "base", "tmpfs", COMMON_FLAGS, c->plan->storage) < 0 || chdir("base") < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(directories); i++)
+                if (mkdir(directories[i], 0755) < 0)
+                        return -errno;
+        return check(chmod("tmp", 01777));
+}
+
+static int do_lower(Child *c)
+{
+        return attach(c->lower, "lower");
+}
+
+/* Layers by relative names: their paths are in /proc/self/mounts. A read-only overlay wants two lower
+ * layers. userxattr: trusted.* is not for user namespaces. */
+static int do_overlay(Child *c)
+{
+        bool ro = c->plan->read_only;
+        const char *options = ro ? "lowerdir=upper:lower,userxattr"
+                                 : "lowerdir=lower,upperdir=upper,workdir=work,userxattr";
+
+        if (mount("nsroot", "root", "overlay", COMMON_FLAGS | (ro ? MS_RDONLY : 0), options) < 0)
+                return -errno;
+        return check(chdir("root"));
+}
+
+static int do_proc(Child *c)
+{
+        return check(mount("proc", "proc", "proc", STRICT_FLAGS, NULL));
+}
+
+static int do_sys(Child *c)
+{
+        return check(mount("sysfs", "sys", "sysfs", STRICT_FLAGS | MS_RDONLY, NULL));
+}
+
+static int do_dev(Child *c)
+{
+        static const char *const directories[] = { "dev/pts", "dev/shm", "dev/mqueue" };
+
+        if (mount("dev", "dev", "tmpfs", STRICT_FLAGS, "mode=0755,size=64k,nr_inodes=64") < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(directories); i++)
+                if (mkdir(directories[i], 0755) < 0)
+                        return -errno;
+        return 0;
+}
+
+/* The daemon prepared the nodes on its stage, read-only, nosuid and noexec; a copy keeps that. */
+static int do_nodes(Child *c)
+{
+#define X(name) { STAGE "dev/" name, "dev/" name },
+        static const char *const nodes[][2] = { PROFILE_NODES(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(nodes); c->index++) {
+                const char *to = nodes[c->index][1];
+                int r = check(mknod(to, S_IFREG | 0666, 0));
+
+                r = r < 0 ? r : bind_mount(nodes[c->index][0], to, 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int do_links(Child *c)
+{
+#define X(name, target) { target, "dev/" name },
+        static const char *const links[][2] = { PROFILE_LINKS(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(links); c->index++)
+                if (symlink(links[c->index][0], links[c->index][1]) < 0)
+                        return -errno;
+        return 0;
+}
+
+static int do_pts(Child *c)
+{
+        return check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                           "newinstance,mode=0620,ptmxmode=0666,gid=5,max=64"));
+}
+
+static int do_shm(Child *c)
+{
+        return check(mount("shm", "dev/shm", "tmpfs", STRICT_FLAGS, c->plan->shm));
+}
+
+static int do_mqueue(Child *c)
+{
+        return check(mount("mqueue", "dev/mqueue", "mqueue", STRICT_FLAGS, NULL));
+}
+
+/* From the session's one storage, so that one limit holds for all it writes. */
+static int do_scratch(Child *c)
+{
+        static const char *const directories[][2] = {
+                {STORAGE "tmp",  "tmp"},
+                { STORAGE "run", "run"},
+        };
+
+        for (c->index = 0; c->index < ELEMENTSOF(directories); c->index++) {
+                int r = bind_mount(directories[c->index][0], directories[c->index][1], 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int do_user_limits(Child *c)
+{
+#define X(name, value) { "proc/sys/user/" name, value },
+        static const char *const limits[][2] = { PROFILE_USER_LIMITS(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(limits); c->index++) {
+                int r = write_file(limits[c->index][0], limits[c->index][1]);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+        }
+        return 0;
+}
+
+static int do_read_only(Child *c)
+{
+#define X(path) path,
+        static const char *const paths[] = { PROFILE_READ_ONLY(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(paths); c->index++) {
+                const char *path = paths[c->index] + 1;
+                int r = bind_mount(path, path, MOUNT_ATTR_RDONLY);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+        }
+        return 0;
+}
+
+/* Covers a file or directory, if there is one, by the daemon's empty inode. */
+static int mask(const char *path)
+{
+        struct stat st;
+
+        if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return bind_mount(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path, 0);
+}
+
+static int do_masks(Child *c)
+{
+#define X(path) path,
+        static const char *const paths[] = { PROFILE_MASKS(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(paths); c->index++) {
+                int r = mask(paths[c->index] + 1);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* "sys/…/cpu12/thermal_throttle" for 12, without the C library's formatting. */
+static void cpu_mask_path(char *ret, unsigned cpu)
+{
+        char digits[12], *d = digits + sizeof(digits);
+        char *end = stpcpy(ret, PROFILE_CPU_MASK_PREFIX + 1);
+
+        *--d = '\0';
+        do
+                *--d = (char)('0' + cpu % 10);
+        while (cpu /= 10);
+        stpcpy(stpcpy(end, d), PROFILE_CPU_MASK_SUFFIX);
+}
+
+static int do_cpu_masks(Child *c)
+{
+        char path[sizeof(PROFILE_CPU_MASK_PREFIX PROFILE_CPU_MASK_SUFFIX) + 12];
+
+        for (c->index = 0; c->index < c->plan->processors; c->index++) {
+                cpu_mask_path(path, c->index);
+                int r = mask(path);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* pivot_root(2), NOTES: the old root ends up on top of the new one, so that no directory for it is ever
+ * needed. */
+static int do_pivot(Child *c)
+{
+        return check(syscall(SYS_pivot_root, ".", "."));
+}
+
+static int do_detach(Child *c)
+{
+        if (umount2(".", MNT_DETACH) < 0)
+                return -errno;
+        return check(chdir("/"));
+}
+
+static int do_loopback(Child *c)
+{
+        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = check(ioctl(fd, SIOCSIFFLAGS, &request));
+        close(fd);
+        return r;
+}
+
+static int do_hostname(Child *c)
+{
+        return check(sethostname(c->plan->hostname, strlen(c->plan->hostname)));
+}
+
+static int do_init(Child *c)
+{
+        static char name[] = "nsroot-init";
+        char *argv[] = { name, NULL }, *envp[] = { NULL };
+
+        return check(syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH));
+}
+
+/* Only the two descriptors that are needed, at their places; with 0 to 2 closed: those are the daemon's log.
+ */
+static int keep_descriptors(const ChildPlan *plan)
+{
+        int control = fcntl(plan->control_fd, F_DUPFD, INIT_PROGRAM_FD + 1);
+        int program = fcntl(plan->init_fd, F_DUPFD, INIT_PROGRAM_FD + 1);
+
+        if (control < 0 || program < 0 || dup2(control, INIT_CONTROL_FD) < 0 ||
+            dup3(program, INIT_PROGRAM_FD, O_CLOEXEC) < 0)
+                return -errno;
+        if (close_range(0, INIT_CONTROL_FD - 1, 0) < 0 || close_range(INIT_PROGRAM_FD + 1, ~0U, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+static void report(Step step, uint32_t index, int r)
+{
+        EventFailed event = {
+                .header = ORDER_INIT(EVENT_FAILED, 0), .step = step, .index = index, .error = (uint32_t)-r
+        };
+
+        (void)order_send(INIT_CONTROL_FD, &event, sizeof(event), NULL, 0, NULL, 0);
+}
+
+void child_run(const ChildPlan *plan)
+{
+        static const struct {
+                Step step;
+                int (*run)(Child *c);
+        } steps[] = {
+#define X(id, function, words) { STEP_##id, do_##function },
+                CHILD_STEPS(X)
+#undef X
+        };
+        Child c = { .plan = plan, .lower = -EBADF };
+
+        if (keep_descriptors(plan) < 0) /* no socket to say it on: the daemon sees the exit */
+                _exit(EXIT_FAILURE);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                c.index = 0;
+                int r = steps[i].run(&c);
+                if (r < 0) {
+                        report(steps[i].step, c.index, r);
+                        break;
+                }
+        }
+        _exit(EXIT_FAILURE);
+}

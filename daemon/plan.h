@@ -1,0 +1,28 @@
+/* A session's plan: everything that is decided before the clone, as plain data, so that what runs after it
+ * only makes system calls. Includes no header of the daemon's: child.c includes this one and system headers,
+ * and nothing else. */
+#pragma once
+
+#include "order.h"
+
+/* What the child needs. Strings and descriptors belong to the plan's maker and outlive the clone. */
+typedef struct ChildPlan {
+        int control_fd; /* the child's end of the order socket */
+        int init_fd;    /* nsroot-init, in a sealed memfd */
+        bool read_only;
+        unsigned processors;       /* how many the host may have, for their masks */
+        const char *oom_score_adj; /* as the kernel reads it */
+        const char *hostname;
+        char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
+        char shm[64];
+} ChildPlan;
+
+/* The first command, as an order: the structure and the strings that follow it. */
+typedef struct SpawnPlan {
+        OrderSpawn order;
+        char *blob; /* owned */
+} SpawnPlan;
+
+/* The descriptors that the init process finds. */
+#define INIT_CONTROL_FD 3
+#define INIT_PROGRAM_FD 4

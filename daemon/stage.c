@@ -1,0 +1,104 @@
+/* See stage.h. */
+#include "stage.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "profile.h"
+
+static int private_namespace(void)
+{
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+                return -errno;
+        return 0;
+}
+
+/* A tmpfs on top of "/": every name of the host goes on to mean what it did, for a path starts below it. */
+static int enter_tmpfs(void)
+{
+        _cleanup_close_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+        _cleanup_close_ int tree = -EBADF;
+
+        if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", "nsroot", 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "size", "64k", 0) < 0 ||
+            fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        if (tree < 0 || move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Mode 000 and the daemon's: nobody in a session may read, write or change it. */
+static int make_masks(void)
+{
+        if (mknod("mask-file", S_IFREG, 0) < 0 || mkdir("mask-directory", 0) < 0)
+                return -errno;
+        return mkdir("base", 0755) < 0 || mkdir("dev", 0755) < 0 ? -errno : 0;
+}
+
+static int bind_node(const char *from, const char *to)
+{
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+        _cleanup_close_ int tree = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        struct stat st;
+
+        if (tree < 0 || fstat(tree, &st) < 0)
+                return -errno;
+        if (!S_ISCHR(st.st_mode))
+                return -ENODEV;
+        if (mknod(to, S_IFREG | 0666, 0) < 0 ||
+            mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+            move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+                return -errno;
+        return 0;
+}
+
+static int bind_nodes(const char **ret_what)
+{
+#define X(name) { "/dev/" name, "dev/" name },
+        static const char *const nodes[][2] = { PROFILE_NODES(X) };
+#undef X
+        for (size_t i = 0; i < ELEMENTSOF(nodes); i++) {
+                int r = bind_node(nodes[i][0], nodes[i][1]);
+                if (r < 0) {
+                        *ret_what = nodes[i][0];
+                        return r;
+                }
+        }
+        return 0;
+}
+
+/* The stage's own mount becomes read-only at last, and so does every copy of a mask. */
+static int seal(void)
+{
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+        return mount_setattr(AT_FDCWD, ".", 0, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+int stage_enter(const char **ret_what)
+{
+        const char *what = "a mount namespace of its own";
+        int r = private_namespace();
+
+        if (r >= 0) {
+                what = "a tmpfs";
+                r = enter_tmpfs();
+        }
+        if (r >= 0)
+                r = make_masks();
+        if (r >= 0)
+                r = bind_nodes(&what);
+        if (r >= 0) {
+                what = "a read-only mount";
+                r = seal();
+        }
+        if (r < 0)
+                *ret_what = what;
+        return r;
+}

@@ -1,11 +1,11 @@
-/* The Varlink server: connections, admission, quotas, dispatch and replies in order, on sd-event. Knows the protocol
- * (design: one call in flight a connection, replies in order, close on what is not Varlink) and nothing of
- * sessions or roots: those are methods given to it in tables.
+/* The Varlink server: connections, admission, quotas, dispatch and replies in order, on sd-event. Knows the
+ * protocol (design: one call in flight a connection, replies in order, close on what is not Varlink) and
+ * nothing of sessions or roots: those are methods given to it in tables.
  *
- * Life of a Call: the server makes it for a whole message and hands it to its method. The method answers at once,
- * or keeps the pointer and answers later; exactly one of call_reply, call_error, call_fail ends it (call_notify may
- * come before, for a call with `more`). When the connection goes away first, the call's on_gone is run and the
- * pointer is dead. After a final answer the pointer is dead too. */
+ * Life of a Call: the server makes it for a whole message and hands it to its method. The method answers at
+ * once, or keeps the pointer and answers later; exactly one of call_reply, call_error, call_fail ends it
+ * (call_notify may come before, for a call with `more`). When the connection goes away first, the call's
+ * on_gone is run and the pointer is dead. After a final answer the pointer is dead too. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -21,18 +21,19 @@ typedef struct Call Call;
 typedef struct Peer {
         uid_t uid;
         gid_t gid;
-        pid_t pid;  /* for log lines only: it may have been recycled */
-        int pidfd;  /* SO_PEERPIDFD (6.5), or -EBADF; the connection's */
+        pid_t pid; /* for log lines only: it may have been recycled */
+        int pidfd; /* SO_PEERPIDFD (6.5), or -EBADF; the connection's */
 } Peer;
 
-/* params is never NULL (an empty object where the caller sent none) and stays the server's. 0: answered, or will be.
- * Negative: not answered; the server answers -EREMOTEIO with *e, and anything else with io.systemd.System. */
+/* params is never NULL (an empty object where the caller sent none) and stays the server's. 0: answered, or
+ * will be. Negative: not answered; the server answers -EREMOTEIO with *e, and anything else with
+ * io.systemd.System. */
 typedef int (*MethodHandler)(Call *c, struct json_object *params, void *userdata, Error *e);
 
 typedef struct Method {
-        const char *name; /* without the interface */
+        const char *name;     /* without the interface */
         MethodHandler handle; /* NULL: in the IDL but not built yet: MethodNotImplemented */
-        bool root_only;   /* else PermissionDenied to anyone but uid 0 */
+        bool root_only;       /* else PermissionDenied to anyone but uid 0 */
 } Method;
 
 typedef struct Interface {
@@ -50,26 +51,31 @@ typedef struct ServerLimits {
         size_t queue_max;      /* unread output */
 } ServerLimits;
 
-/* Admission: called for each new connection before a byte of it is read. NULL admits; else the static name of the rule
- * that refuses, which becomes Refused{rule}. */
+/* Admission: called for each new connection before a byte of it is read. NULL admits; else the static name
+ * of the rule that refuses, which becomes Refused{rule}. */
 typedef const char *(*ServerAdmit)(const Peer *peer, void *userdata);
 
 typedef struct ServerIdentity {
         const char *vendor, *product, *version, *url;
 } ServerIdentity;
 
-int server_new(sd_event *event, const ServerIdentity *identity, const ServerLimits *limits, ServerAdmit admit,
-               void *userdata, Server **ret);
+int server_new(sd_event *event, const ServerIdentity *identity, const ServerLimits *limits,
+               ServerAdmit admit, void *userdata, Server **ret);
 Server *server_free(Server *s); /* closes all connections; their calls' on_gone are run */
 DEFINE_CLEANUP(Server *, server_free);
 
 void server_set_limits(Server *s, const ServerLimits *limits); /* for a reload: open connections are kept */
-int server_add_interface(Server *s, const Interface *interface); /* interface and all it points to outlive s */
+int server_add_interface(Server *s,
+                         const Interface *interface); /* interface and all it points to outlive s */
 /* fd: a listening AF_UNIX stream socket; taken. */
 int server_listen(Server *s, int fd);
-/* Makes, binds (mode 0666, replacing a stale socket, refusing one somebody listens on: -EADDRINUSE) and listens. */
+/* Makes, binds (mode 0666, replacing a stale socket, refusing one somebody listens on: -EADDRINUSE) and
+ * listens. */
 int server_listen_path(Server *s, const char *path);
-unsigned server_connections(const Server *s);
+unsigned server_connections(const Server *s); /* admitted ones */
+/* What the server was told, for org.varlink.service. NULL beyond the last interface. */
+const ServerIdentity *server_identity(const Server *s);
+const Interface *server_interface(const Server *s, size_t index);
 
 const Peer *call_peer(const Call *c);
 bool call_more(const Call *c);
@@ -77,12 +83,13 @@ bool call_more(const Call *c);
 int call_take_fd(Call *c, int64_t index);
 /* Run when the connection is gone before the call was answered; NULL to unset. */
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata);
-/* From now on this connection waits for a foreground session: not counted against connections_per_user, never idle. */
+/* From now on this connection waits for a foreground session: not counted against connections_per_user,
+ * never idle. */
 void call_set_parked(Call *c);
 
-/* Answers. parameters are taken (NULL is {}), fds (may be NULL) are taken. Nothing can be done about a failure but
- * to go on: the server closes the connection itself, so these return nothing.
- * call_reply and the errors end the call; call_notify says `continues` (only for a call with `more`). */
+/* Answers. parameters are taken (NULL is {}), fds (may be NULL) are taken. Nothing can be done about a
+ * failure but to go on: the server closes the connection itself, so these return nothing. call_reply and the
+ * errors end the call; call_notify says `continues` (only for a call with `more`). */
 void call_notify(Call *c, struct json_object *parameters, Fds *fds);
 void call_reply(Call *c, struct json_object *parameters, Fds *fds);
 void call_error(Call *c, const Error *e);

@@ -1,0 +1,11 @@
+/* The system calls about listening AF_UNIX sockets and who is at their other end. Knows unix(7) and
+ * socket(7); keeps nothing. */
+#pragma once
+
+#include "server.h"
+
+/* Makes a stream socket that listens at path, for everybody to connect to (mode 0666), in place of a stale
+ * one. -EADDRINUSE: somebody listens there; -EEXIST: there is something else there; -ENAMETOOLONG. */
+int socket_listen(const char *path);
+/* Accepts one connection and says who made it. Both are the caller's: close_fd(peer->pidfd) too. */
+int socket_accept(int listener, Peer *ret_peer);

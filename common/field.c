@@ -161,14 +161,16 @@ static void clear_object(const Field *f, void *at)
         fields_clear(f->sub, at);
 }
 
+/* In the order of FieldKind. */
 static const Kind kinds[] = {
-        [FIELD_BOOL] = {.clear = clear_bool,     .free = free_nothing, .parse = parse_truth  },
-        [FIELD_INT] = { .clear = clear_number,  .free = free_nothing, .parse = parse_int    },
-        [FIELD_STRING] = { .clear = clear_pointer, .free = free_string,  .parse = parse_string },
-        [FIELD_STRINGS] = { .clear = clear_pointer, .free = free_strings, .parse = parse_strings},
-        [FIELD_FD] = { .clear = clear_number,  .free = free_nothing, .parse = parse_fd     },
-        [FIELD_OBJECT] = { .clear = clear_object,  .free = free_object,  .parse = parse_object },
+        {clear_bool,     free_nothing, parse_truth  },
+        { clear_number,  free_nothing, parse_int    },
+        { clear_pointer, free_string,  parse_string },
+        { clear_pointer, free_strings, parse_strings},
+        { clear_number,  free_nothing, parse_fd     },
+        { clear_object,  free_object,  parse_object },
 };
+_Static_assert(ELEMENTSOF(kinds) == FIELD_OBJECT + 1, "a row a kind");
 
 static void fields_clear(const Field *table, void *data)
 {

@@ -23,7 +23,6 @@ struct Client {
 };
 
 /* server.c */
-const Interface *server_find_interface(const Server *s, const char *name, size_t length);
 void client_set_parked(Client *client, bool parked);
 
 /* call.c */

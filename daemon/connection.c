@@ -20,7 +20,10 @@ typedef enum Phase {
 } Phase;
 
 static const bool phase_reads[] = {
-        [PHASE_IDLE] = true, [PHASE_PARTIAL] = true, [PHASE_REFUSED] = true, [PHASE_CLOSED] = false
+        [PHASE_IDLE] = true,
+        [PHASE_PARTIAL] = true,
+        [PHASE_REFUSED] = true,
+        [PHASE_CLOSED] = false,
 };
 
 struct Connection {
@@ -34,8 +37,8 @@ struct Connection {
         sd_event *event;
         sd_event_source *io, *timer;
         uint64_t idle_usec, message_usec;
-        uint64_t deadline,
-                armed; /* CLOCK_MONOTONIC: when the phase ends, when the timer looks (never later) */
+        uint64_t deadline; /* CLOCK_MONOTONIC: when the phase is over */
+        uint64_t armed;    /* when the timer looks: never later than that */
         const ConnectionHandlers *handlers;
         void *userdata;
 };

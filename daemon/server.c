@@ -79,6 +79,11 @@ static int client_new(Server *s, int fd, const Peer *peer, Client **ret)
         _cleanup_free_ Client *client = calloc(1, sizeof(*client));
         Connection *connection;
 
+        if (!client) {
+                close_fd(fd);
+                close_fd(peer->pidfd);
+                return -ENOMEM;
+        }
         int r = connection_new(s->event, fd, peer, &s->limits, &client_handlers, client, &connection);
         if (r < 0)
                 return r;

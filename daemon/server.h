@@ -76,6 +76,8 @@ unsigned server_connections(const Server *s); /* admitted ones */
 /* What the server was told, for org.varlink.service. NULL beyond the last interface. */
 const ServerIdentity *server_identity(const Server *s);
 const Interface *server_interface(const Server *s, size_t index);
+/* By the first length bytes of name, or NULL. */
+const Interface *server_find_interface(const Server *s, const char *name, size_t length);
 
 const Peer *call_peer(const Call *c);
 bool call_more(const Call *c);

@@ -302,6 +302,10 @@ class Daemon:
         """The daemon's descendants: {pid: its start time}. A recycled pid has another start time."""
         return descendants(self.pid)
 
+    def commands(self, name):
+        """States (R, S, T…) of the daemon's descendants of that name: what runs in its sessions."""
+        return [state for pid in self.processes() for comm, state in [comm_and_state(pid)] if comm == name]
+
     def cgroups(self):
         """The directories below the node that this daemon keeps its sessions' cgroups in."""
         node = self.cgroup_node()
@@ -384,6 +388,13 @@ def stat_fields(pid):
         return None
     fields = text[text.rindex(")") + 2:].split()
     return None if fields[0] in "ZX" else fields
+
+
+def comm_and_state(pid):
+    fields = stat_fields(pid)
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip(), fields and fields[0]
+    return None, None
 
 
 def process_table():

@@ -64,7 +64,7 @@ def test_a_session_that_ignores_every_signal_ends_with_its_client(daemon, baseli
 
 def test_a_stopped_session_ends_with_its_client(daemon, baseline):
     session = Running(daemon, "sh", "-c", "kill -STOP $$")
-    until(lambda: False, 0.3)
+    assert until(lambda: daemon.commands("sh") == ["T"], 10)
     session.client.kill()
     assert until(session.gone, PROMPTLY)
     session.client.communicate(timeout=30)
@@ -72,7 +72,7 @@ def test_a_stopped_session_ends_with_its_client(daemon, baseline):
 
 def test_a_session_that_forks_without_end_ends_with_its_client(daemon, baseline):
     session = Running(daemon, "sh", "-c", "f() { f & f; sleep 1; }; f")
-    until(lambda: False, 1)
+    time.sleep(1)
     processes = daemon.processes()
     session.client.kill()
     assert until(lambda: not daemon.processes(), 10)

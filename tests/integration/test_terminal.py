@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import time
 
 import pytest
 
@@ -149,37 +150,39 @@ def test_a_command_that_is_not_there(inside):
 
 # -- keys ---------------------------------------------------------------------------------------------------------
 
-def test_interrupt_ends_the_command_and_not_the_shell(inside):
+def runs(daemon, name, state):
+    """A command of that name is in the session, and in that state."""
+    assert until(lambda: daemon.commands(name) == [state]), daemon.commands(name)
+
+
+def test_interrupt_ends_the_command_and_not_the_shell(daemon, inside):
     t = inside()
     t.line("sleep 100")
-    t.expect("sleep 100\r\n")
-    until(lambda: False, 0.5)
+    runs(daemon, "sleep", "S")
     t.send("\x03")
     t.expect(PROMPT)
     assert ask(t, "echo status=$?", r"status=(\d+)\r") == "130"
 
 
-def test_quit_ends_the_command_and_not_the_shell(inside):
+def test_quit_ends_the_command_and_not_the_shell(daemon, inside):
     t = inside()
     t.line("sleep 100")
-    t.expect("sleep 100\r\n")
-    until(lambda: False, 0.5)
+    runs(daemon, "sleep", "S")
     t.send("\x1c")
     t.expect(PROMPT)
     assert ask(t, "echo status=$?", r"status=(\d+)\r") == "131"
 
 
-def test_job_control(inside):
+def test_job_control(daemon, inside):
     t = inside()
     t.line("sleep 100")
-    t.expect("sleep 100\r\n")
-    until(lambda: False, 0.5)
+    runs(daemon, "sleep", "S")
     t.send("\x1a")
     t.expect("Stopped.*" + PROMPT)
+    runs(daemon, "sleep", "T")
     assert ask(t, "jobs", r"(Stopped)")
     t.line("fg")
-    t.expect("sleep 100\r\n")
-    until(lambda: False, 0.5)
+    runs(daemon, "sleep", "S")
     t.send("\x03")
     t.expect(PROMPT)
     assert ask(t, "jobs; echo left=$(jobs | wc -l)", r"left=(\d+)\r") == "0"
@@ -202,7 +205,7 @@ def test_keys_do_not_touch_the_client(inside):
     t.send("\x1c")
     t.expect("quit\r")
     t.send("\x1a")
-    until(lambda: False, 0.3)
+    time.sleep(0.3)
     assert harness.stat_fields(t.pid)[0] in "SR"
     t.send("\x03")
     t.expect("int\r")
@@ -295,7 +298,6 @@ def test_input_from_a_pipe_and_output_to_the_terminal(login):
 
 def test_input_from_the_terminal_and_output_to_a_pipe(login):
     login.line("inside -- cat | tr a-z A-Z; echo status=$?")
-    until(lambda: False, 1)
     login.send("typed here\r")
     login.expect("TYPED HERE")
     login.send("\x04")
@@ -393,11 +395,12 @@ def test_stopping_a_client_from_outside_and_going_on(login):
 
 # -- signals of the terminal to a session without one -------------------------------------------------------------
 
-def test_interrupt_at_a_pipeline(login):
-    login.line("inside -- sleep 100 | cat; echo status=${PIPESTATUS[0]}")
-    until(lambda: False, 1)
+def test_interrupt_at_a_pipeline(daemon, login):
+    login.line("inside -- sleep 100 | cat")
+    runs(daemon, "sleep", "S")
     login.send("\x03")
     login.expect(OUTSIDE)
+    assert until(lambda: not daemon.processes(), 5)
     login.line("echo still''-here")
     login.expect("still-here\r\n")
 
@@ -407,8 +410,8 @@ def test_suspending_a_pipeline(daemon, login):
     login.expect(r"tick 3\r")
     login.send("\x1a")
     login.expect("Stopped.*" + OUTSIDE)
-    states = lambda: [harness.stat_fields(p) for p in daemon.processes()]
-    until(lambda: False, 1)
+    assert until(lambda: "T" in daemon.commands("sh"), 10)
+    time.sleep(1)  # time to go on in, were it not stopped
     first = int(re.findall(rb"tick (\d+)\r", login.output)[-1])
     login.line("fg")
     login.expect(r"tick (\d+)\r")

@@ -1,0 +1,83 @@
+/* nsroot-init: PID 1 of a session. Runs commands by orders, reports events, reaps. Static, libc only, no
+ * stdio, no allocation, no log. What its files share. */
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include "order.h"
+
+#define COMMANDS_MAX 256  /* at once, in one session */
+#define STRINGS_MAX  8192 /* arguments or environment entries of one command */
+
+typedef struct Command {
+        uint64_t id;
+        pid_t pid;
+        int lifeline; /* or -EBADF */
+        bool is_main;
+} Command;
+
+typedef struct Init {
+        int control; /* the order socket */
+        int signals; /* a signalfd of SIGCHLD and SIGTERM */
+        bool read_only;
+        struct sock_fprog filters[PROFILE_SECCOMP_FILTERS]; /* mapped, never written */
+        Command commands[COMMANDS_MAX];
+        size_t n_commands;
+} Init;
+
+/* Why something failed: the step, which item of its list, and a positive errno. */
+typedef struct Failure {
+        uint32_t step, index, error;
+} Failure;
+
+/* Fills *f and returns false, so that a failing function ends with it. */
+static inline bool fail(Failure *f, Step step, uint32_t index, int error)
+{
+        *f = (Failure){ .step = step, .index = index, .error = (uint32_t)(error < 0 ? -error : error) };
+        return false;
+}
+
+/* setup.c: from the exec to the first order. */
+bool setup_process(Init *init, Failure *f);
+bool setup_hello(Init *init, Failure *f);
+
+/* check.c: reads the session's namespaces and mounts back from the kernel. */
+bool check_session(const OrderHello *hello, Failure *f);
+
+/* user.c: who a command runs as, by the root's own /etc/passwd and /etc/group. */
+typedef struct User {
+        uid_t uid;
+        gid_t gid;
+        char name[64]; /* the number where it has no name */
+        char home[256];
+} User;
+/* spec: "", NAME, UID, and either with :GROUP or :GID. "" is root. 0; -ENOENT: no such user or group;
+ * -EINVAL, -ERANGE: not a name nor an id of this session; or an error of reading the files. Never yields an
+ * id that was not asked for. */
+int user_resolve(const char *spec, User *ret);
+
+/* A command as it was ordered, its strings in the receive buffer. */
+typedef struct Job {
+        OrderSpawn order;
+        char *argv[STRINGS_MAX + 1];
+        char *envp[STRINGS_MAX + 1];
+        const char *directory;
+        const char *path; /* of envp: where the command is looked for */
+        User user;
+        int stdio[3]; /* or -EBADF */
+        int lifeline; /* or -EBADF */
+        char home[sizeof("HOME=") + 256], user_entry[sizeof("USER=") + 64];
+} Job;
+
+/* job.c: takes an order apart; the message's descriptors are the job's afterwards. */
+bool job_parse(OrderMessage *m, Job *ret, Failure *f);
+void job_done(Job *job);
+
+/* spawn.c: starts it. On success *ret_pid runs the command (its exec has succeeded) and *ret_master is the
+ * pty's master or -EBADF, the caller's. */
+bool spawn(const Init *init, Job *job, pid_t *ret_pid, int *ret_master, Failure *f);
+
+/* profile.c: what the kernel says about the calling process, against what a command of that user must have.
+ */
+bool profile_check(const Job *job, Failure *f);

@@ -1,0 +1,135 @@
+/* Reads back, from the kernel, what the calling process may do: the last thing before the exec. Any
+ * difference from the profile of SECURITY.md is named and ends the command before it begins. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "init.h"
+#include "spawn.h"
+
+#define STATUS_MAX 8192
+
+/* The value of a line of /proc/self/status (proc(5)), without its leading blanks; NULL where there is none.
+ */
+static const char *status_get(const char *status, const char *key)
+{
+        size_t n = strlen(key);
+
+        for (const char *line = status; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, n) == 0 && line[n] == ':')
+                        return line + n + 1 + strspn(line + n + 1, "\t ");
+        }
+        return NULL;
+}
+
+static bool status_is(const char *status, const char *key, uint64_t expected, int base)
+{
+        const char *value = status_get(status, key);
+        char *end;
+
+        return value && strtoull(value, &end, base) == expected && end != value && *end == '\n';
+}
+
+/* "Uid: real effective saved filesystem". */
+static bool all_four(const char *status, const char *key, uint64_t id)
+{
+        char *value = (char *)status_get(status, key);
+
+        for (int i = 0; i < 4; i++) {
+                if (!value || strtoull(value, &value, 10) != id)
+                        return false;
+        }
+        return *value == '\n';
+}
+
+static bool no_groups(const char *status)
+{
+        const char *value = status_get(status, "Groups");
+
+        return value && *value == '\n';
+}
+
+static int read_status(char *buffer)
+{
+        _cleanup_close_ int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, buffer, STATUS_MAX);
+
+        if (n < 0)
+                return -errno;
+        buffer[n] = '\0';
+        return 0;
+}
+
+/* 0, 1, 2, the pipe to init (closed by the exec), and the directory that is being read. */
+static bool only_stdio_is_open(void)
+{
+        _cleanup_close_ int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _Alignas(struct dirent64) char buffer[1024];
+        long n;
+
+        if (dir < 0)
+                return false;
+        while ((n = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0) {
+                for (long at = 0; at < n;) {
+                        struct dirent64 *d = (struct dirent64 *)(buffer + at);
+                        uint64_t fd;
+
+                        at += d->d_reclen;
+                        if (d->d_name[0] == '.')
+                                continue;
+                        if (parse_u64(d->d_name, INT32_MAX, &fd) < 0 ||
+                            (fd > SPAWN_STATUS_FD && (int)fd != dir))
+                                return false;
+                }
+        }
+        return n == 0 && (fcntl(SPAWN_STATUS_FD, F_GETFD) & FD_CLOEXEC);
+}
+
+static bool limits_hold(const Job *job)
+{
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                struct rlimit l;
+
+                if (getrlimit(i, &l) < 0 || l.rlim_cur != job->order.limits[i].soft ||
+                    l.rlim_max != job->order.limits[i].hard)
+                        return false;
+        }
+        return true;
+}
+
+bool profile_check(const Job *job, Failure *f)
+{
+        bool root = job->user.uid == 0;
+        uint64_t caps = root ? PROFILE_CAPS : 0;
+        char s[STATUS_MAX + 1];
+        int r = read_status(s);
+
+        if (r < 0)
+                return fail(f, STEP_CHECK, CHECK_UIDS, r);
+        const bool holds[CHECKS_COUNT] = {
+                [CHECK_UIDS] = all_four(s, "Uid", job->user.uid),
+                [CHECK_GIDS] = all_four(s, "Gid", job->user.gid),
+                [CHECK_GROUPS] = no_groups(s),
+                [CHECK_CAP_INHERITABLE] = status_is(s, "CapInh", 0, 16),
+                [CHECK_CAP_PERMITTED] = status_is(s, "CapPrm", caps, 16),
+                [CHECK_CAP_EFFECTIVE] = status_is(s, "CapEff", caps, 16),
+                [CHECK_CAP_BOUNDING] = status_is(s, "CapBnd", caps, 16),
+                [CHECK_CAP_AMBIENT] = status_is(s, "CapAmb", 0, 16),
+                [CHECK_NO_NEW_PRIVS] = status_is(s, "NoNewPrivs", 1, 10),
+                [CHECK_SECCOMP_MODE] = status_is(s, "Seccomp", 2, 10),
+                [CHECK_SECCOMP_FILTERS] = status_is(s, "Seccomp_filters", PROFILE_SECCOMP_FILTERS, 10),
+                [CHECK_SECUREBITS] =
+                        prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == (root ? SECUREBITS_ROOT : SECUREBITS_USER),
+                [CHECK_DESCRIPTORS] = only_stdio_is_open(),
+                [CHECK_LIMITS] = limits_hold(job),
+                [CHECK_UMASK] = status_is(s, "Umask", 022, 8),
+        };
+        for (uint32_t i = 0; i < CHECKS_COUNT; i++)
+                if (!holds[i])
+                        return fail(f, STEP_CHECK, i, EPERM);
+        return true;
+}

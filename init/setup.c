@@ -1,0 +1,104 @@
+/* nsroot-init from its exec to its first order: makes itself unreachable for what it will run, agrees with
+ * the daemon on the protocol, and checks that the session is what it should be. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "init.h"
+
+/* Before anything else: not to be traced, and nothing of it to be read, by anyone in the session. */
+static bool protect(Failure *f)
+{
+        int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NAME, "nsroot-init", 0, 0, 0) < 0 ||
+                                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+                        ? -errno
+                        : caps_drop_bounding(~PROFILE_CAPS);
+
+        if (r >= 0)
+                r = caps_set(PROFILE_INIT_CAPS);
+        return r >= 0 || fail(f, STEP_INIT_CAPS, 0, r);
+}
+
+/* 0, 1 and 2 are the session's null device: what a command gets that was given nothing. */
+static bool open_descriptors(Init *init, Failure *f)
+{
+        sigset_t all, handled;
+
+        for (int i = 0; i < 3; i++)
+                if (open("/dev/null", O_RDWR | O_NOCTTY) != i)
+                        return fail(f, STEP_STDIO, 0, errno ? errno : EBADF);
+        sigfillset(&all);
+        sigemptyset(&handled);
+        sigaddset(&handled, SIGCHLD);
+        sigaddset(&handled, SIGTERM);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        init->signals = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (init->signals < 0 || fcntl(init->control, F_SETFD, FD_CLOEXEC) < 0)
+                return fail(f, STEP_STDIO, 0, errno);
+        return true;
+}
+
+bool setup_process(Init *init, Failure *f)
+{
+        return protect(f) && open_descriptors(init, f);
+}
+
+/* The filters stay shared by all sessions: one sealed memfd, mapped for reading. */
+static bool map_filters(Init *init, const OrderHello *hello, int fd, Failure *f)
+{
+        size_t offset = 0, size = 0;
+        struct sock_filter *program;
+        struct stat st;
+
+        for (size_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++)
+                size += hello->filter_count[i] * sizeof(struct sock_filter);
+        if (fstat(fd, &st) < 0)
+                return fail(f, STEP_FILTERS, 0, errno);
+        if (!size || (size_t)st.st_size != size)
+                return fail(f, STEP_FILTERS, 0, EBADMSG);
+        program = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (program == MAP_FAILED)
+                return fail(f, STEP_FILTERS, 0, errno);
+        for (size_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++) {
+                init->filters[i].len = (unsigned short)hello->filter_count[i];
+                init->filters[i].filter = program + offset;
+                offset += hello->filter_count[i];
+        }
+        return true;
+}
+
+static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
+{
+        EventHello reply = { .header = ORDER_INIT(EVENT_HELLO, 0), .version = ORDER_VERSION };
+        OrderHello hello;
+
+        if (m->header->type != ORDER_HELLO || m->n_fds != 1)
+                return fail(f, STEP_HELLO, 0, EPROTO);
+        order_copy(m, &hello, sizeof(hello));
+        if (hello.version != ORDER_VERSION)
+                return fail(f, STEP_HELLO, 0, EPROTO);
+        if (!map_filters(init, &hello, m->fds[0], f) || !check_session(&hello, f))
+                return false;
+        (void)order_send(init->control, &reply, sizeof(reply), NULL, 0, NULL, 0);
+        return true;
+}
+
+bool setup_hello(Init *init, Failure *f)
+{
+        _Alignas(OrderHeader) char buffer[1024]; /* a later release's may be larger than ours */
+        OrderMessage m;
+        int r = order_receive(init->control, 0, buffer, sizeof(buffer), &m);
+
+        if (r == 0) /* the daemon is gone: nobody to be told */
+                _exit(EXIT_FAILURE);
+        if (r < 0)
+                return fail(f, STEP_HELLO, 0, r);
+        bool ok = accept_hello(init, &m, f);
+        order_message_done(&m);
+        return ok;
+}

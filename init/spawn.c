@@ -1,0 +1,229 @@
+/* Starts a command: forks, and walks a table of steps up to the exec, the mirror of the daemon's child. A
+ * failure comes back through a pipe that the exec closes. */
+#include "spawn.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "init.h"
+#include "terminal.h"
+
+typedef struct Spawn {
+        const Init *init;
+        const Job *job;
+        Failure failure; /* index is where the step is in its list */
+} Spawn;
+
+static int check(long r)
+{
+        return r < 0 ? -errno : 0;
+}
+
+static int do_session(Spawn *s)
+{
+        if (setsid() < 0)
+                return -errno;
+        if (s->job->order.flags & SPAWN_TERMINAL)
+                return terminal_make_controlling(s->job->stdio);
+        return 0;
+}
+
+/* All sources lie above 2: init keeps the null device on 0, 1 and 2, which is also what is meant by "none".
+ */
+static int do_stdio(Spawn *s)
+{
+        for (int i = 0; i < 3; i++)
+                if (s->job->stdio[i] >= 0 && dup2(s->job->stdio[i], i) < 0)
+                        return -errno;
+        return check(close_range(SPAWN_STATUS_FD + 1, ~0U, 0));
+}
+
+static int do_limits(Spawn *s)
+{
+        for (s->failure.index = 0; s->failure.index < RLIM_NLIMITS; s->failure.index++) {
+                uint32_t i = s->failure.index;
+                struct rlimit l = { s->job->order.limits[i].soft, s->job->order.limits[i].hard };
+
+                if (setrlimit((int)i, &l) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int do_bounding(Spawn *s)
+{
+        return s->job->user.uid == 0 ? 0 : caps_drop_bounding(PROFILE_CAPS);
+}
+
+static int do_securebits(Spawn *s)
+{
+        return check(prctl(PR_SET_SECUREBITS, s->job->user.uid == 0 ? SECUREBITS_ROOT : SECUREBITS_USER, 0,
+                           0, 0));
+}
+
+static int do_become(Spawn *s)
+{
+        uid_t uid = s->job->user.uid;
+        gid_t gid = s->job->user.gid;
+
+        if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
+            syscall(SYS_setresuid, uid, uid, uid) < 0)
+                return -errno;
+        return 0;
+}
+
+/* As the user, by whose rights it is looked up. A directory that is not below the root has a name that does
+ * not begin with a slash (getcwd(2)). */
+static int do_directory(Spawn *s)
+{
+        char name[PATH_MAX];
+
+        if (chdir(s->job->directory) < 0 || syscall(SYS_getcwd, name, sizeof(name)) < 0)
+                return -errno;
+        return name[0] == '/' ? 0 : -EXDEV;
+}
+
+static int do_caps(Spawn *s)
+{
+        return caps_set(s->job->user.uid == 0 ? PROFILE_CAPS : 0);
+}
+
+static int do_seccomp(Spawn *s)
+{
+        for (s->failure.index = 0; s->failure.index < PROFILE_SECCOMP_FILTERS; s->failure.index++)
+                if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->init->filters[s->failure.index]) <
+                    0)
+                        return -errno;
+        return 0;
+}
+
+static int do_check(Spawn *s)
+{
+        Failure f;
+
+        if (profile_check(s->job, &f))
+                return 0;
+        s->failure.index = f.index;
+        return -(int)f.error;
+}
+
+/* The errno that says most, of all places that were tried: something is there but cannot be run, before
+ * nothing is. */
+static int search(const char *path, char *const *argv, char *const *envp)
+{
+        int result = -ENOENT;
+
+        for (const char *at = path; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
+                size_t n = strcspn(at, ":");
+                char file[PATH_MAX];
+
+                if (n + 1 + strlen(argv[0]) >= sizeof(file))
+                        continue;
+                memcpy(file, at, n);
+                stpcpy(stpcpy(file + n, n ? "/" : ""), argv[0]);
+                execve(file, argv, envp);
+                if (errno != ENOENT && errno != ENOTDIR)
+                        result = -errno;
+        }
+        return result;
+}
+
+static int do_exec(Spawn *s)
+{
+        char *const *argv = s->job->argv, *const *envp = s->job->envp;
+        sigset_t none;
+
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        if (!argv[0][0])
+                return -ENOENT;
+        if (strchr(argv[0], '/'))
+                return check(execve(argv[0], argv, envp));
+        return search(s->job->path ? s->job->path : "/bin:/usr/bin", argv, envp);
+}
+
+static _noreturn_ void run(const Init *init, const Job *job)
+{
+        static const struct {
+                Step step;
+                int (*run)(Spawn *s);
+        } steps[] = {
+#define X(id, function, words) { STEP_##id, do_##function },
+                SPAWN_STEPS(X)
+#undef X
+        };
+        Spawn s = { .init = init, .job = job };
+
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                s.failure.index = 0;
+                int r = steps[i].run(&s);
+                if (r < 0) {
+                        fail(&s.failure, steps[i].step, s.failure.index, r);
+                        break;
+                }
+        }
+        (void)!write(SPAWN_STATUS_FD, &s.failure, sizeof(s.failure));
+        _exit(EXIT_FAILURE);
+}
+
+/* Waits for the exec or the failure. */
+static bool await_exec(int status, pid_t pid, Failure *f)
+{
+        ssize_t n;
+
+        do
+                n = read(status, f, sizeof(*f));
+        while (n < 0 && errno == EINTR);
+        if (n == 0)
+                return true;
+        if (n != sizeof(*f))
+                return fail(f, STEP_FORK, 0, EIO);
+        return false;
+}
+
+static bool fork_and_run(const Init *init, Job *job, pid_t *ret_pid, Failure *f)
+{
+        int ends[2];
+        pid_t pid;
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return fail(f, STEP_FORK, 0, errno);
+        _cleanup_close_ int reader = ends[0];
+        _cleanup_close_ int writer = ends[1];
+        pid = fork();
+        if (pid < 0)
+                return fail(f, STEP_FORK, 0, errno);
+        if (pid == 0) {
+                if (writer != SPAWN_STATUS_FD && dup3(writer, SPAWN_STATUS_FD, O_CLOEXEC) < 0)
+                        _exit(EXIT_FAILURE);
+                run(init, job);
+        }
+        writer = close_fd(writer);
+        if (!await_exec(reader, pid, f))
+                return false;
+        *ret_pid = pid;
+        return true;
+}
+
+bool spawn(const Init *init, Job *job, pid_t *ret_pid, int *ret_master, Failure *f)
+{
+        _cleanup_close_ int master = -EBADF;
+
+        if (job->order.flags & SPAWN_TERMINAL) {
+                int r = terminal_open(job, &master);
+                if (r < 0)
+                        return fail(f, STEP_TERMINAL, 0, r);
+        }
+        if (!fork_and_run(init, job, ret_pid, f))
+                return false;
+        *ret_master = TAKE_FD(master);
+        return true;
+}

@@ -99,11 +99,15 @@ static int client_new(Server *s, int fd, const Peer *peer, Client **ret)
 
 static void log_refused(uid_t uid, const char *rule)
 {
+        const LogFields fields = { .event = LOG_EVENT_REFUSED, .uid = uid };
         unsigned dropped;
-        if (log_allowed(uid, &dropped))
-                log_full(LOG_NOTICE, &(LogFields){ .event = LOG_EVENT_REFUSED, .uid = uid },
-                         "Refused a connection of uid %u by the rule %s (and %u since the last such line)",
-                         (unsigned)uid, rule, dropped);
+
+        if (!log_allowed(uid, &dropped))
+                return;
+        if (dropped > 0)
+                log_full(LOG_NOTICE, &fields, "Refused %u more connections of uid %u", dropped,
+                         (unsigned)uid);
+        log_full(LOG_NOTICE, &fields, "Refused a connection of uid %u by the rule %s", (unsigned)uid, rule);
 }
 
 static int refuse(Server *s, Client *client, const char *rule)

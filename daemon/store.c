@@ -1,0 +1,166 @@
+#include "store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEAD_PREFIX ".dead-"
+
+/* What lies in it is run as root in sessions: it has to be ours, and nobody else's to write to. */
+static int check_ours(int fd)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        return st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)) ? -EPERM : 0;
+}
+
+static int open_directory(int state_fd, const char *name)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (mkdirat(state_fd, name, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        fd = openat(state_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = check_ours(fd);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+int store_open(int state_fd, Store *ret)
+{
+        _cleanup_close_ int roots_fd = -EBADF, names_fd = -EBADF;
+        int r;
+
+        r = check_ours(state_fd);
+        if (r < 0)
+                return r;
+        roots_fd = open_directory(state_fd, "roots");
+        if (roots_fd < 0)
+                return roots_fd;
+        names_fd = open_directory(state_fd, "names");
+        if (names_fd < 0)
+                return names_fd;
+        if (flock(roots_fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        *ret = (Store){ TAKE_FD(roots_fd), TAKE_FD(names_fd) };
+        return 0;
+}
+
+void store_done(Store *s)
+{
+        s->roots_fd = close_fd(s->roots_fd);
+        s->names_fd = close_fd(s->names_fd);
+}
+
+/* Calls act with each name in a directory until one fails. */
+static int for_each_name(int dir_fd, int (*act)(const char *name, void *data), void *data)
+{
+        struct dirent **entries;
+        int n = scandirat(dir_fd, ".", &entries, NULL, NULL), r = 0;
+
+        if (n < 0)
+                return -errno;
+        for (int i = 0; i < n; i++) {
+                const char *name = entries[i]->d_name;
+
+                if (r >= 0 && !streq(name, ".") && !streq(name, ".."))
+                        r = act(name, data);
+                free(entries[i]);
+        }
+        free(entries);
+        return r;
+}
+
+typedef struct Search {
+        const Store *store;
+        const char *digest;
+} Search;
+
+/* Ends the search as a failure would. */
+#define FOUND (-EEXIST)
+
+static int has_digest(const char *file, void *data)
+{
+        const Search *search = data;
+        _cleanup_(metadata_done) Metadata m = {};
+        _cleanup_free_ char *name = strdup(file);
+        char *dot = name ? strrchr(name, '.') : NULL;
+
+        if (!name)
+                return -ENOMEM;
+        if (!dot || !streq(dot, ".json"))
+                return 0;
+        *dot = '\0';
+        if (metadata_read(search->store->names_fd, name, &m) < 0)
+                return 0;
+        return streq(m.digest, search->digest) ? FOUND : 0;
+}
+
+static int clean_root(const char *name, void *data)
+{
+        Search search = { .store = data, .digest = name };
+        int r = 0;
+
+        if (name[0] != '.')
+                r = for_each_name(search.store->names_fd, has_digest, &search);
+        if (r == FOUND)
+                return 0;
+        return r < 0 ? r : tree_remove(search.store->roots_fd, name);
+}
+
+static int clean_name(const char *name, void *data)
+{
+        const Store *s = data;
+
+        return name[0] == '.' && unlinkat(s->names_fd, name, 0) < 0 ? -errno : 0;
+}
+
+int store_clean(const Store *s)
+{
+        int r;
+
+        r = for_each_name(s->names_fd, clean_name, (void *)s);
+        return r < 0 ? r : for_each_name(s->roots_fd, clean_root, (void *)s);
+}
+
+static bool is_intact(const Store *s, const char *digest)
+{
+        _cleanup_close_ int fd =
+                openat(s->roots_fd, digest, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        char found[DIGEST_HEX_SIZE];
+        uint64_t bytes;
+
+        return fd >= 0 && tree_digest(fd, found, &bytes) >= 0 && streq(found, digest);
+}
+
+int store_place(const Store *s, const char *build, const char *digest)
+{
+        if (renameat2(s->roots_fd, build, s->roots_fd, digest, RENAME_NOREPLACE) < 0) {
+                if (errno != EEXIST)
+                        return -errno;
+                if (is_intact(s, digest))
+                        return 0;
+                if (renameat2(s->roots_fd, build, s->roots_fd, digest, RENAME_EXCHANGE) < 0)
+                        return -errno;
+        }
+        return fsync(s->roots_fd) < 0 ? -errno : 0;
+}
+
+int store_bury(const Store *s, const char *digest, char ret_name[static TREE_NAME_SIZE])
+{
+        int r;
+
+        r = tree_name(DEAD_PREFIX, ret_name);
+        if (r < 0)
+                return r;
+        if (renameat(s->roots_fd, digest, s->roots_fd, ret_name) < 0)
+                return -errno;
+        return fsync(s->roots_fd) < 0 ? -errno : 0;
+}

@@ -188,13 +188,27 @@ static unsigned read_controllers(int fd, const char *file)
         return cgroup_parse_controllers(text);
 }
 
+/* Processes and children with controllers exclude each other, but for the root (which has no type). The
+ * kernel refuses only some of the controllers then; of the others it makes a threaded cgroup, whose children
+ * no process can join. */
+static bool may_have_controllers_below(int fd)
+{
+        _cleanup_free_ char *processes = NULL;
+
+        if (faccessat(fd, "cgroup.type", F_OK, 0) < 0)
+                return errno == ENOENT;
+        return read_file_at(fd, "cgroup.procs", FILE_SIZE_MAX, &processes, NULL) >= 0 && *processes == '\0';
+}
+
 /* Gives the children of a cgroup each controller that it has itself, one by one, so that one that cannot be
  * had costs only itself. Which the children have then. */
 static unsigned enable_controllers(int fd)
 {
-        unsigned missing =
-                read_controllers(fd, "cgroup.controllers") & ~read_controllers(fd, "cgroup.subtree_control");
+        unsigned have = read_controllers(fd, "cgroup.subtree_control");
+        unsigned missing = read_controllers(fd, "cgroup.controllers") & ~have;
 
+        if (!missing || !may_have_controllers_below(fd))
+                return have;
         for (size_t i = 0; i < ELEMENTSOF(controller_names); i++) {
                 char text[16];
 
@@ -257,8 +271,7 @@ static int use_node(Cgroups *c, int mount_fd, const char *path)
         return 0;
 }
 
-/* A node that is ours to remove, also when an earlier daemon left it. Its parent's controllers are passed on
- * if the kernel lets us: it does not where the parent has processes, unless that is the root. */
+/* A node that is ours to remove, also when an earlier daemon left it. */
 static int make_node(Cgroups *c, int mount_fd, const char *parent, const char *name)
 {
         _cleanup_close_ int parent_fd = -EBADF;

@@ -90,7 +90,7 @@ def test_console_is_the_sessions_own_terminal(inside):
     t = inside()
     t.line("echo to-the-con''sole > /dev/console")
     t.expect("to-the-console\r")
-    assert ask(t, "test $(stat -c %t:%T /dev/console) = $(stat -c %t:%T /dev/pts/0) && echo sa''me", "(same)\r")
+    assert ask(t, "test $(stat -Lc %t:%T /dev/console) = $(stat -c %t:%T /dev/pts/0) && echo sa''me", "(same)\r")
 
 
 def test_terminal_belongs_to_the_sessions_user(inside):

@@ -33,6 +33,35 @@ typedef struct OptionList {
         size_t n;
 } OptionList;
 
+/* Rows of a table, each checked against the type of the member that it fills. */
+#define OPTION_MEMBER(type, member, wanted)                                                                 \
+        (offsetof(type, member) +                                                                           \
+         0 * sizeof(char[__builtin_types_compatible_p(typeof(((type *)0)->member), wanted) ? 1 : -1]))
+#define OPTION_ROW_FLAG(letter, name, type, member, help)                                                   \
+        {                                                                                                   \
+                OPTION_FLAG, letter, name, NULL, help, OPTION_MEMBER(type, member, bool), 0                 \
+        }
+#define OPTION_ROW_CHOICE(letter, name, value, type, member, help)                                          \
+        {                                                                                                   \
+                OPTION_CHOICE, letter, name, NULL, help, OPTION_MEMBER(type, member, int), value            \
+        }
+#define OPTION_ROW_TEXT(letter, name, argument, type, member, help)                                         \
+        {                                                                                                   \
+                OPTION_TEXT, letter, name, argument, help, OPTION_MEMBER(type, member, const char *), 0     \
+        }
+#define OPTION_ROW_LIST(letter, name, argument, type, member, help)                                         \
+        {                                                                                                   \
+                OPTION_LIST, letter, name, argument, help, OPTION_MEMBER(type, member, OptionList), 0       \
+        }
+#define OPTION_ROW_HELP                                                                                     \
+        {                                                                                                   \
+                OPTION_HELP, 'h', "help", NULL, "print this help", 0, 0                                     \
+        }
+#define OPTION_ROW_END                                                                                      \
+        {                                                                                                   \
+                OPTION_END, 0, NULL, NULL, NULL, 0, 0                                                       \
+        }
+
 typedef struct OptionTable {
         const char *name;      /* "nsrootctl run" */
         const char *arguments; /* what follows the options, as --help writes it; NULL: nothing */

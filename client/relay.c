@@ -1,0 +1,121 @@
+#include "relay.h"
+
+#include <unistd.h>
+
+#include "tty.h"
+
+#define REST_MS 100
+
+void relay_init(Relay *r, int from, int to, int owned, int patient)
+{
+        r->from = from;
+        r->to = to;
+        r->owned = owned;
+        r->patient = patient;
+        r->ended = r->resting = false;
+        r->start = r->end = 0;
+}
+
+void relay_done(Relay *r)
+{
+        r->owned = close_fd(r->owned);
+        r->ended = true;
+}
+
+static bool is_empty(const Relay *r)
+{
+        return r->start == r->end;
+}
+
+/* A pty's master would tell of the process groups on its other side. */
+static bool must_not_read(const Relay *r)
+{
+        return r->from != r->patient && tty_in_background(r->from);
+}
+
+void relay_prepare(Relay *r, struct pollfd p[2], int *timeout_ms)
+{
+        p[0] = p[1] = (struct pollfd){ .fd = -1 };
+        if (r->ended)
+                return;
+        if (r->resting || (is_empty(r) && must_not_read(r))) {
+                r->resting = false;
+                *timeout_ms = *timeout_ms < 0 ? REST_MS : MIN(*timeout_ms, REST_MS);
+                return;
+        }
+        if (is_empty(r)) {
+                p[0] = (struct pollfd){ .fd = r->from, .events = POLLIN };
+                if (r->to != r->patient)
+                        p[1] = (struct pollfd){ .fd = r->to }; /* to hear when its reader goes */
+        } else
+                p[1] = (struct pollfd){ .fd = r->to, .events = POLLOUT };
+}
+
+/* What a read or write of fd that failed means. */
+static void on_error(Relay *r, int fd)
+{
+        if (errno == EAGAIN || errno == EINTR)
+                return;
+        if (fd == r->patient)
+                r->resting = true;
+        else
+                relay_done(r);
+}
+
+static void fill(Relay *r)
+{
+        ssize_t n = read(r->from, r->buffer, sizeof(r->buffer));
+
+        if (n < 0)
+                on_error(r, r->from);
+        else if (n == 0)
+                relay_done(r);
+        else {
+                r->start = 0;
+                r->end = (size_t)n;
+        }
+}
+
+static void flush(Relay *r)
+{
+        ssize_t n = write(r->to, r->buffer + r->start, r->end - r->start);
+
+        if (n < 0)
+                on_error(r, r->to);
+        else
+                r->start += (size_t)n;
+}
+
+static bool is_ready(int fd, short events, int timeout_ms)
+{
+        struct pollfd p = { .fd = fd, .events = events };
+
+        return poll(&p, 1, timeout_ms) > 0;
+}
+
+void relay_run(Relay *r, const struct pollfd p[2])
+{
+        if (r->ended)
+                return;
+        if (p[0].revents) {
+                fill(r);
+                if (!r->ended && !is_empty(r) && is_ready(r->to, POLLOUT, 0))
+                        flush(r);
+        } else if (p[1].revents && !is_empty(r))
+                flush(r);
+        else if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL))
+                relay_done(r);
+}
+
+void relay_drain(Relay *r)
+{
+        r->resting = false;
+        while (!r->ended && !r->resting) {
+                if (is_empty(r) && !is_ready(r->from, POLLIN, 0))
+                        return;
+                if (is_empty(r))
+                        fill(r);
+                else if (is_ready(r->to, POLLOUT, -1))
+                        flush(r);
+        }
+}

@@ -60,7 +60,7 @@ def ask(t, command, pattern):
 # -- the session's terminal ---------------------------------------------------------------------------------------
 
 def test_tty_is_the_first_of_its_own(inside):
-    t = inside("tty")
+    t = inside("tty", options=("-q",))
     assert t.wait() == 0
     assert bytes(t.output) == b"/dev/pts/0\r\n"
 
@@ -100,7 +100,7 @@ def test_terminal_belongs_to_the_sessions_user(inside):
 
 
 def test_size_is_the_windows_from_the_first_moment(inside):
-    t = inside("stty", "size", rows=33, columns=117)
+    t = inside("stty", "size", options=("-q",), rows=33, columns=117)
     assert t.wait() == 0
     assert bytes(t.output).strip() == b"33 117"
 
@@ -244,7 +244,7 @@ def test_a_large_paste_to_a_slow_reader_arrives_whole(inside):
 
 
 def test_ten_megabytes_of_output_arrive_whole(inside):
-    t = inside("sh", "-c", "stty -opost; seq 1 1500000")
+    t = inside("sh", "-c", "stty -opost; seq 1 1500000", options=("-q",))
     assert t.wait(120) == 0
     expected = b"".join(b"%d\n" % i for i in range(1, 1500001))
     assert len(expected) > 10_000_000
@@ -254,7 +254,7 @@ def test_ten_megabytes_of_output_arrive_whole(inside):
 
 def test_the_last_words_arrive(inside):
     for _ in range(20):
-        t = inside("sh", "-c", "echo the last words")
+        t = inside("sh", "-c", "echo the last words", options=("-q",))
         assert t.wait() == 0
         assert bytes(t.output) == b"the last words\r\n"
 
@@ -275,10 +275,14 @@ def test_no_terminal_when_told_so(inside):
     assert t.wait() == 1 or t.status == 0
 
 
-def test_a_terminal_when_told_so(daemon):
+def test_a_terminal_that_is_not_there_cannot_be_had(daemon):
     result = daemon.ctl("run", "-t", "--", "tty")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split()[0] == "/dev/pts/0"
+    assert (result.returncode, result.stdout) == (125, "")
+    assert "terminal" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_terminal_when_told_so(inside):
+    assert inside("tty", options=("-q", "-t")).wait() == 0
 
 
 def test_output_to_a_pipe_is_not_a_terminal(login):

@@ -22,7 +22,15 @@
 
 /* Everything that is done between the clone and the command's exec, in order; a failure names one of them by
  * its number and by an index into the step's own list. X(identifier, function, words): see step.h. Steps are
- * only ever added at the end of a list's enum value range by a new ORDER_VERSION. */
+ * numbered by their place, so a change of these lists is a new ORDER_VERSION. */
+#define PARENT_STEPS(X)                                                                                     \
+        X(LEAF, leaf, "create the session's cgroup")                                                        \
+        X(CLONE, clone, "create the session's namespaces")                                                  \
+        X(MAPS, maps, "write the session's id maps")                                                        \
+        X(TREE, tree, "prepare the cached root")                                                            \
+        X(ORDERS, orders, "send the first orders")                                                          \
+        X(START, start, "start the session in time")
+
 #define CHILD_STEPS(X)                                                                                      \
         X(WAIT, wait, "wait for the daemon")                                                                \
         X(CGROUP, cgroup, "unshare the cgroup namespace")                                                   \
@@ -68,9 +76,9 @@
         X(STDIO, stdio, "set up standard input and output")                                                 \
         X(LIMITS, limits, "set the resource limit ")                                                        \
         X(BOUNDING, bounding, "drop the bounding set")                                                      \
+        X(SECUREBITS, securebits, "lock the securebits")                                                    \
         X(BECOME, become, "become the user")                                                                \
         X(DIRECTORY, directory, "enter the working directory")                                              \
-        X(SECUREBITS, securebits, "lock the securebits")                                                    \
         X(CAPS, caps, "set the capabilities")                                                               \
         X(SECCOMP, seccomp, "install the seccomp filters")                                                  \
         X(CHECK, check, "check the profile: ")                                                              \
@@ -78,7 +86,7 @@
 
 typedef enum Step {
 #define X(id, function, words) STEP_##id,
-        CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
+        PARENT_STEPS(X) CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
 #undef X
                 STEPS
 } Step;

@@ -5,7 +5,7 @@
 
 static const char *const words[STEPS] = {
 #define X(id, function, text) [STEP_##id] = text,
-        CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
+        PARENT_STEPS(X) CHILD_STEPS(X) INIT_STEPS(X) SPAWN_STEPS(X)
 #undef X
 };
 
@@ -72,36 +72,48 @@ static const struct {
         int error;
         const char *hint;
 } hints[] = {
-        {STEP_CGROUP,   EPERM,  "this kernel lets no user namespace unshare cgroups"                       },
-        { STEP_CGROUP,  ENOSPC, "user.max_cgroup_namespaces is reached: raise it with sysctl"              },
-        { STEP_CGROUP,  EINVAL, "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"                    },
-        { STEP_STORAGE, EINVAL, "the storage limit of the configuration is no size that tmpfs takes"       },
+        {STEP_CGROUP,   EPERM,      "this kernel lets no user namespace unshare cgroups"                        },
+        { STEP_CLONE,   EPERM,
+         "nsrootd may not make namespaces here: a security module, a container, or its unit forbids it"         },
+        { STEP_CLONE,   ENOSPC,
+         "a limit on namespaces is reached: raise user.max_user_namespaces and its like with sysctl"            },
+        { STEP_CLONE,   EUSERS,     "user namespaces are nested too deeply: start nsrootd outside of them"      },
+        { STEP_CLONE,   EINVAL,     "this kernel lacks one of the namespaces: user, mount, pid, ipc, uts or net"},
+        { STEP_CLONE,   EBUSY,
+         "the sessions' cgroup enables controllers for itself: processes must be in its leaves"                 },
+        { STEP_CLONE,   EOPNOTSUPP, "the sessions' cgroup is threaded or invalid: see its cgroup.type"          },
+        { STEP_CLONE,   EAGAIN,     "the host's, or nsrootd's own, limit on processes is reached"               },
+        { STEP_MAPS,    EPERM,      "nsrootd lacks CAP_SETUID or CAP_SETGID over its own user namespace"        },
+        { STEP_TREE,    EPERM,      "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"         },
+        { STEP_CGROUP,  ENOSPC,     "user.max_cgroup_namespaces is reached: raise it with sysctl"               },
+        { STEP_CGROUP,  EINVAL,     "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"                     },
+        { STEP_STORAGE, EINVAL,     "the storage limit of the configuration is no size that tmpfs takes"        },
         { STEP_LOWER,   EINVAL,
          "the cached root's filesystem cannot be mounted into a session: put the state directory on ext4, "
-          "xfs or btrfs"                                                                                   },
-        { STEP_LOWER,   EPERM,  "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"        },
-        { STEP_OVERLAY, ENODEV, "this kernel has no overlayfs: load the module 'overlay'"                  },
+          "xfs or btrfs"                                                                                        },
+        { STEP_LOWER,   EPERM,      "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"         },
+        { STEP_OVERLAY, ENODEV,     "this kernel has no overlayfs: load the module 'overlay'"                   },
         { STEP_OVERLAY, EPERM,
-         "this kernel does not allow overlayfs in user namespaces (it takes 5.11 or newer)"                },
-        { STEP_OVERLAY, EINVAL, "overlayfs refuses these layers: see the kernel log (dmesg)"               },
+         "this kernel does not allow overlayfs in user namespaces (it takes 5.11 or newer)"                     },
+        { STEP_OVERLAY, EINVAL,     "overlayfs refuses these layers: see the kernel log (dmesg)"                },
         { STEP_PROC,    EPERM,
          "no fully visible /proc is in sight of nsrootd: something is mounted below /proc on this host "
-          "(a container, or a unit with ProtectKernelTunables or ProtectProc)"                             },
+          "(a container, or a unit with ProtectKernelTunables or ProtectProc)"                                  },
         { STEP_SYS,     EPERM,
-         "no fully visible /sys is in sight of nsrootd: something is mounted below /sys on this host"      },
-        { STEP_NODES,   ENOENT, "the host has no such device node"                                         },
-        { STEP_PIVOT,   EBUSY,  "the new root is the old root, or the old one is busy with it"             },
+         "no fully visible /sys is in sight of nsrootd: something is mounted below /sys on this host"           },
+        { STEP_NODES,   ENOENT,     "the host has no such device node"                                          },
+        { STEP_PIVOT,   EBUSY,      "the new root is the old root, or the old one is busy with it"              },
         { STEP_PIVOT,   EINVAL,
-         "nsrootd's root is an initramfs or lies on a shared mount: start it from a real root filesystem"  },
+         "nsrootd's root is an initramfs or lies on a shared mount: start it from a real root filesystem"       },
         { STEP_PIVOT,   EPERM,
-         "the child has no power over its mount namespace: a security module forbids it"                   },
-        { STEP_INIT,    ENOENT, "nsroot-init is not a static program"                                      },
-        { STEP_INIT,    EACCES, "vm.memfd_noexec forbids programs in memory: set it to 0 or 1"             },
-        { STEP_HELLO,   EPROTO, "nsrootd and nsroot-init are of releases that do not understand each other"},
-        { STEP_FORK,    EAGAIN, "the limit on tasks is reached"                                            },
-        { ANY_STEP,     EPERM,  "a security module or nsrootd's unit forbids it"                           },
-        { ANY_STEP,     ENOSPC, "a limit of this host is reached"                                          },
-        { ANY_STEP,     ENOMEM, "the host, or the session's memory limit, has no memory left"              },
+         "the child has no power over its mount namespace: a security module forbids it"                        },
+        { STEP_INIT,    ENOENT,     "nsroot-init is not a static program"                                       },
+        { STEP_INIT,    EACCES,     "vm.memfd_noexec forbids programs in memory: set it to 0 or 1"              },
+        { STEP_HELLO,   EPROTO,     "nsrootd and nsroot-init are of releases that do not understand each other" },
+        { STEP_FORK,    EAGAIN,     "the limit on tasks is reached"                                             },
+        { ANY_STEP,     EPERM,      "a security module or nsrootd's unit forbids it"                            },
+        { ANY_STEP,     ENOSPC,     "a limit of this host is reached"                                           },
+        { ANY_STEP,     ENOMEM,     "the host, or the session's memory limit, has no memory left"               },
 };
 
 const char *step_hint(uint32_t step, int error)

@@ -10,8 +10,8 @@ typedef struct ChildPlan {
         int control_fd; /* the child's end of the order socket */
         int init_fd;    /* nsroot-init, in a sealed memfd */
         bool read_only;
-        unsigned processors;       /* how many the host may have, for their masks */
-        const char *oom_score_adj; /* as the kernel reads it */
+        unsigned processors;   /* how many the host may have, for their masks */
+        char oom_score_adj[8]; /* as the kernel reads it */
         const char *hostname;
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
         char shm[64];
@@ -26,3 +26,14 @@ typedef struct SpawnPlan {
 /* The descriptors that the init process finds. */
 #define INIT_CONTROL_FD 3
 #define INIT_PROGRAM_FD 4
+
+struct Config;
+struct RootConfig;
+struct Spec;
+
+/* Decides everything: limits from the configuration, the command and its environment from the request, the
+ * root's own defaults where that says nothing. oom_score_adj is the caller's; the session's is never below
+ * 500. Strings of *child are spec's or static. 0, -ENOMEM, -E2BIG (more strings than an order takes). */
+int plan_build(const struct Config *config, const struct Spec *spec, const struct RootConfig *root,
+               int oom_score_adj, ChildPlan *child, SpawnPlan *spawn);
+void plan_done(SpawnPlan *spawn);

@@ -1,0 +1,267 @@
+/* See launcher.h. */
+#include "launcher.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "idrange.h"
+#include "lower.h"
+#include "seccomp-filter.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* 6.3 */
+#endif
+
+#define SEALS       (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+/* Not the cgroup namespace: its root would be the daemon's cgroup; the child unshares it. */
+#define CLONE_KINDS (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
+
+struct Launcher {
+        int init_fd, filters_fd;
+        OrderHello hello; /* the same for all but for read_only */
+        unsigned processors;
+};
+
+static int new_memfd(const char *name, unsigned flags)
+{
+        int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+
+        if (fd < 0 && errno == EINVAL && flags) /* before 6.3 all are executable */
+                fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return fd < 0 ? -errno : fd;
+}
+
+static int load_init(Launcher *l, const char *path)
+{
+        _cleanup_close_ int file = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n;
+
+        if (file < 0)
+                return -errno;
+        l->init_fd = new_memfd("nsroot-init", MFD_EXEC);
+        if (l->init_fd < 0)
+                return l->init_fd;
+        while ((n = sendfile(l->init_fd, file, NULL, MIB)) > 0)
+                ;
+        return n < 0 || fcntl(l->init_fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+}
+
+static int add_filter(Launcher *l, SeccompFilter which)
+{
+        _cleanup_free_ struct sock_filter *program = NULL;
+        size_t count, size;
+        int r = seccomp_compile(which, &program, &count);
+
+        if (r < 0)
+                return r;
+        size = count * sizeof(*program);
+        l->hello.filter_count[which] = (uint32_t)count;
+        return write(l->filters_fd, program, size) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int load_filters(Launcher *l)
+{
+        int r = 0;
+
+        l->filters_fd = new_memfd("nsroot-filters", 0);
+        if (l->filters_fd < 0)
+                return l->filters_fd;
+        for (SeccompFilter i = 0; i < SECCOMP_FILTERS && r >= 0; i++)
+                r = add_filter(l, i);
+        if (r < 0)
+                return r;
+        return fcntl(l->filters_fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+}
+
+static int note_namespaces(Launcher *l)
+{
+#define X(kind) "/proc/self/ns/" #kind,
+        static const char *const kinds[] = { PROFILE_NAMESPACES(X) };
+#undef X
+        _Static_assert(ELEMENTSOF(kinds) <= ORDER_NAMESPACES, "the hello has room for all kinds");
+
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                struct stat st;
+
+                if (stat(kinds[i], &st) < 0)
+                        return -errno;
+                l->hello.daemon_namespaces[i] = st.st_ino;
+        }
+        return 0;
+}
+
+int launcher_new(const char *init_path, Launcher **ret)
+{
+        _cleanup_(launcher_freep) Launcher *l = calloc(1, sizeof(*l));
+        long processors = sysconf(_SC_NPROCESSORS_CONF);
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        *l = (Launcher){ .init_fd = -EBADF,
+                         .filters_fd = -EBADF,
+                         .processors = processors < 1 ? 1 : (unsigned)processors };
+        l->hello = (OrderHello){ .header = ORDER_INIT(ORDER_HELLO, 0),
+                                 .version = ORDER_VERSION,
+                                 .spawn_size = sizeof(OrderSpawn),
+                                 .signal_size = sizeof(OrderSignal),
+                                 .exited_size = sizeof(EventExited) };
+        r = load_init(l, init_path);
+        if (r >= 0)
+                r = load_filters(l);
+        if (r >= 0)
+                r = note_namespaces(l);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+Launcher *launcher_free(Launcher *l)
+{
+        close_fd(l->init_fd);
+        close_fd(l->filters_fd);
+        free(l);
+        return NULL;
+}
+
+static int fail(LaunchFailure *f, Step step, int error)
+{
+        *f = (LaunchFailure){ .step = step, .error = error < 0 ? -error : error };
+        return -EREMOTEIO;
+}
+
+/* The plain system call: no fork handlers, no locks. */
+static int clone_child(const Launch *launch, Launched *ret)
+{
+        int pidfd = -EBADF;
+        struct clone_args args = { .flags = CLONE_KINDS | CLONE_PIDFD,
+                                   .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                                   .exit_signal = SIGCHLD };
+        long pid;
+
+        if (launch->cgroup_fd >= 0) {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = (uint64_t)launch->cgroup_fd;
+        }
+        pid = syscall(SYS_clone3, &args, sizeof(args));
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                child_run(&launch->child);
+        ret->pid = (pid_t)pid;
+        ret->pidfd = pidfd;
+        return 0;
+}
+
+/* user_namespaces(7): before this, the child has no ids at all. */
+static int write_maps(pid_t pid, uint32_t first_id)
+{
+        static const char *const files[] = { "uid_map", "gid_map" };
+        char path[32], map[48];
+
+        snprintf(map, sizeof(map), "0 %u %u", first_id, ID_RANGE_SIZE);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
+                int r = write_file_at(AT_FDCWD, path, map);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int make_lower(const Launch *launch, pid_t pid, int *ret)
+{
+        _cleanup_close_ int userns = -EBADF;
+        char path[32];
+
+        if (!launch->can_idmap)
+                return lower_copied(launch->tree_fd, launch->first_id, ret);
+        snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+        userns = open(path, O_RDONLY | O_CLOEXEC);
+        return userns < 0 ? -errno : lower_idmapped(launch->tree_fd, userns, ret);
+}
+
+/* All at once: the child reads the first, and nsroot-init what follows it. */
+static int send_orders(Launcher *l, Launch *launch, int control, int lower)
+{
+        OrderGo go = { .header = ORDER_INIT(ORDER_GO, 0) };
+        OrderSpawn *spawn = &launch->spawn->order;
+        int r = order_send(control, &go, sizeof(go), NULL, 0, &lower, 1);
+
+        l->hello.read_only = launch->child.read_only;
+        if (r >= 0)
+                r = order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
+        if (r >= 0)
+                r = order_send(control, spawn, sizeof(*spawn), launch->spawn->blob, spawn->blob_size,
+                               launch->fds, launch->n_fds);
+        return r;
+}
+
+/* What the parent does while the child waits for its go. */
+static int guide_child(Launcher *l, Launch *launch, const Launched *child, LaunchFailure *f)
+{
+        _cleanup_close_ int lower = -EBADF;
+        int r = write_maps(child->pid, launch->first_id);
+
+        if (r < 0)
+                return fail(f, STEP_MAPS, r);
+        r = make_lower(launch, child->pid, &lower);
+        if (r < 0)
+                return fail(f, STEP_TREE, r);
+        r = send_orders(l, launch, child->control, lower);
+        if (r == -EPIPE || r == -ECONNRESET) /* it ended meanwhile, and has said why */
+                return 0;
+        return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
+}
+
+static void abandon(Launched *child)
+{
+        siginfo_t info;
+
+        (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+        (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED);
+        child->pidfd = close_fd(child->pidfd);
+        child->control = close_fd(child->control);
+}
+
+int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
+{
+        Launched child;
+        int ends[2], size = ORDER_SIZE_MAX, r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return fail(f, STEP_CLONE, errno);
+        _cleanup_close_ int theirs = ends[1];
+        child.control = ends[0];
+        /* The kernel doubles it, and never gives more than its own wmem_max: an order that is too large is
+         * an error. */
+        (void)setsockopt(child.control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        launch->child.control_fd = theirs;
+        launch->child.init_fd = l->init_fd;
+        launch->child.processors = l->processors;
+        r = clone_child(launch, &child);
+        if (r < 0) {
+                close_fd(child.control);
+                return fail(f, STEP_CLONE, r);
+        }
+        r = guide_child(l, launch, &child, f);
+        if (r < 0) {
+                abandon(&child);
+                return r;
+        }
+        *ret = child;
+        return 0;
+}

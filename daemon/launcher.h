@@ -1,0 +1,41 @@
+/* Starts sessions: the clone, what the parent does while the child waits, and the first orders. Holds what
+ * all sessions share: nsroot-init and the seccomp filters, each in a sealed memfd. Knows namespaces and the
+ * order protocol; knows no client and no life of a session. */
+#pragma once
+
+#include "plan.h"
+
+typedef struct Launcher Launcher;
+
+/* init_path: nsroot-init; read once, so that an upgrade of the file changes nothing for a running daemon. */
+int launcher_new(const char *init_path, Launcher **ret);
+Launcher *launcher_free(Launcher *l);
+DEFINE_CLEANUP(Launcher *, launcher_free);
+
+typedef struct Launch {
+        ChildPlan child; /* control_fd, init_fd and processors are the launcher's to fill in */
+        SpawnPlan *spawn;
+        int tree_fd;       /* of the cached root; the caller's */
+        bool can_idmap;    /* its filesystem */
+        uint32_t first_id; /* of the session's range */
+        int cgroup_fd;     /* to be cloned into, or negative; the caller's */
+        int fds[4]; /* stdin, stdout, stderr, lifeline, as the order's flags say, without gaps; the caller's
+                     */
+        size_t n_fds;
+} Launch;
+
+/* A set-up that failed: numbers of order.h. */
+typedef struct LaunchFailure {
+        uint32_t step, index;
+        int error; /* positive */
+} LaunchFailure;
+
+typedef struct Launched {
+        pid_t pid;   /* of nsroot-init, on the host; to be reaped by the caller */
+        int pidfd;   /* the caller's */
+        int control; /* the order socket; the caller's */
+} Launched;
+
+/* Returns when the first orders are sent; how it goes on comes as events. On failure -EREMOTEIO with *f, and
+ * nothing is left of it. */
+int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f);

@@ -1,0 +1,161 @@
+/* See spec.h. Tables, and the checks that a range cannot say. */
+#include "spec.h"
+
+#include "protocol.h"
+
+#define ID_LENGTH_MAX    63
+#define NAME_LENGTH_MAX  63
+#define HOST_LENGTH_MAX  64
+#define STRINGS_MAX      4096
+#define PATH_LENGTH_MAX  4095
+#define WINDOW_MAX       UINT16_MAX
+
+#define AT(type, member) offsetof(type, member)
+
+static const Field run_fields[] = {
+        {"root",                  FIELD_STRING, AT(Spec, root), .min = 1, .max = NAME_LENGTH_MAX },
+        { "arguments",                FIELD_STRINGS, AT(Spec, arguments), .max = STRINGS_MAX },
+        { "name",               FIELD_STRING, AT(Spec, name), .min = 1, .max = NAME_LENGTH_MAX },
+        { "environment",                      FIELD_STRINGS, AT(Spec, environment), .max = STRINGS_MAX },
+        { "workingDirectory",FIELD_STRING, AT(Spec, working_directory), .min = 1, .max = PATH_LENGTH_MAX },
+        { "user",             FIELD_STRING, AT(Spec, user), .min = 1, .max = 255 },
+        { "hostname",                      FIELD_STRING, AT(Spec, hostname), .min = 1, .max = HOST_LENGTH_MAX },
+        { "network",FIELD_STRING, AT(Spec, network) },
+        { "readOnly",                  FIELD_BOOL, AT(Spec, read_only) },
+        { "detached", FIELD_BOOL, AT(Spec, detached) },
+        { "terminal",          FIELD_BOOL, AT(Spec, terminal) },
+        { "columns",                FIELD_INT, AT(Spec, columns), .min = 0, .max = WINDOW_MAX },
+        { "rows",     FIELD_INT, AT(Spec, rows), .min = 0, .max = WINDOW_MAX },
+        { "lifelineFileDescriptor",     FIELD_FD, AT(Spec, lifeline) },
+        { "standardInputFileDescriptor",                FIELD_FD, AT(Spec, stdio[0]) },
+        { "standardOutputFileDescriptor",               FIELD_FD, AT(Spec, stdio[1]) },
+        { "standardErrorFileDescriptor",                      FIELD_FD, AT(Spec, stdio[2]) },
+        {                 }
+};
+
+const Field list_fields[] = {
+        {"id",                  FIELD_STRING, AT(ListSpec, id), .max = ID_LENGTH_MAX },
+        { "all",          FIELD_BOOL, AT(ListSpec, all) },
+        {               }
+};
+
+const Field signal_fields[] = {
+        {"id",              FIELD_STRING, AT(SignalSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "signal",    FIELD_STRING, AT(SignalSpec, signal), .required = true, .max = 16 },
+        { "command", FIELD_STRING, AT(SignalSpec, command) },
+        { "everyone",                FIELD_BOOL, AT(SignalSpec, everyone) },
+        {         }
+};
+
+const Field stop_fields[] = {
+        {"id",              FIELD_STRING, AT(StopSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "timeoutUSec",      FIELD_INT, AT(StopSpec, timeout_usec), .min = 0,
+         .max = (int64_t)(24 * 3600 * USEC_PER_SEC) },
+        {               }
+};
+
+const Field wait_fields[] = {
+        {"id",              FIELD_STRING, AT(WaitSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "command",      FIELD_STRING, AT(WaitSpec, command) },
+        {               }
+};
+
+const Field name_fields[] = {
+        {"name",            FIELD_STRING, AT(NameSpec, name), .required = true, .max = NAME_LENGTH_MAX },
+        {}
+};
+
+const Field optional_name_fields[] = {
+        {"name",                  FIELD_STRING, AT(NameSpec, name), .max = NAME_LENGTH_MAX },
+        {}
+};
+
+static bool name_is_good(const char *s)
+{
+        static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+        static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+        return strspn(s, first) > 0 && s[strspn(s, rest)] == '\0';
+}
+
+/* RFC 1123, section 2.1: labels of letters, digits and hyphens, between dots. */
+static bool hostname_is_good(const char *s)
+{
+        static const char inner[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+
+        while (true) {
+                size_t n = strspn(s, inner);
+
+                if (n == 0 || s[0] == '-' || s[n - 1] == '-')
+                        return false;
+                if (s[n] == '\0')
+                        return true;
+                if (s[n] != '.')
+                        return false;
+                s += n + 1;
+        }
+}
+
+static bool environment_is_good(char *const *entries)
+{
+        for (; entries && *entries; entries++)
+                if (**entries == '=' || !strchr(*entries, '='))
+                        return false;
+        return true;
+}
+
+static bool is_absolute(const char *path)
+{
+        return path[0] == '/';
+}
+
+/* No list, or one that begins with a name. */
+static bool arguments_are_good(char *const *arguments)
+{
+        return !arguments || (arguments[0] && arguments[0][0]);
+}
+
+static const char *find_fault(const Spec *s)
+{
+        const struct {
+                const char *parameter;
+                bool good;
+        } rules[] = {
+                {"arguments",         arguments_are_good(s->arguments)                          },
+                { "environment",      environment_is_good(s->environment)                       },
+                { "name",             !s->name || name_is_good(s->name)                         },
+                { "hostname",         !s->hostname || hostname_is_good(s->hostname)             },
+                { "workingDirectory", !s->working_directory || is_absolute(s->working_directory)},
+                { "network",          !s->network || streq(s->network,                            "none") },
+                { "detached",                  s->detached != 1                                                                 },
+                { "columns",                  s->columns == FIELD_ABSENT || s->terminal == 1  },
+                { "rows",                  s->rows == FIELD_ABSENT || s->terminal == 1                                                                    },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rules); i++)
+                if (!rules[i].good)
+                        return rules[i].parameter;
+        return NULL;
+}
+
+int spec_parse(struct json_object *parameters, Spec *ret, Error *e)
+{
+        const char *fault;
+        Spec s;
+        int r = fields_parse(parameters, run_fields, &s, e);
+
+        if (r < 0)
+                return r;
+        fault = find_fault(&s);
+        if (fault) {
+                spec_done(&s);
+                return error_setf(e, ERROR_INVALID_PARAMETER, "parameter", "%s", fault);
+        }
+        *ret = s;
+        return 0;
+}
+
+void spec_done(Spec *s)
+{
+        fields_done(run_fields, s);
+}

@@ -241,7 +241,8 @@ static int verify(Pull *p)
 
 static void on_progress(int64_t done, int64_t total, void *userdata)
 {
-        say(userdata, PULL_DOWNLOADING, done, total);
+        if (done > 0 || total >= 0) /* else it is still connecting */
+                say(userdata, PULL_DOWNLOADING, done, total);
 }
 
 static int fetch_failed(Pull *p, const FetchReport *last)

@@ -174,6 +174,16 @@ static void turn(unsigned steps)
                 cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);
 }
 
+/* How often the server wakes up within so many milliseconds. */
+static unsigned events_in(unsigned msec)
+{
+        unsigned n = 0;
+        for (uint64_t end = now_usec(CLOCK_MONOTONIC) + msec * USEC_PER_MSEC;
+             now_usec(CLOCK_MONOTONIC) < end;)
+                n += sd_event_run(event, 10 * USEC_PER_MSEC) > 0;
+        return n;
+}
+
 /* Sends text with its NUL. */
 static void say(int fd, const char *text)
 {
@@ -378,6 +388,19 @@ Test(server, unread_output_closes_the_connection)
         cr_assert_eq(server_connections(server), 0);
 }
 
+Test(server, unread_output_of_a_late_answer_too_but_not_under_its_feet)
+{
+        _cleanup_close_ int fd = dial();
+
+        tell(fd, MORE("Keep"));
+        for (int i = 0; i < 20000; i++)
+                call_notify(kept, NULL, NULL);
+        cr_assert_eq(gone, 0);
+        turn(SILENCE);
+        cr_assert_eq(gone, 1);
+        cr_assert_eq(server_connections(server), 0);
+}
+
 Test(server, unread_answers_stop_the_reading)
 {
         _cleanup_close_ int fd = dial();
@@ -393,6 +416,7 @@ Test(server, unread_answers_stop_the_reading)
         }
         cr_assert_gt(sent, 500);
         cr_assert_lt(touched, sent, "the server waits for its reader");
+        cr_assert_lt(events_in(200), 5, "without spinning");
         while (streq(hear_within(fd, SILENCE), EMPTY))
                 heard++;
         cr_assert_geq(heard, sent, "and then serves all");
@@ -557,9 +581,10 @@ Test(server, a_parked_connection_leaves_room_for_another)
         tell(fds[3], CALL("Touch"));
         cr_assert_str_eq(hear(fds[3]), REFUSED("connections-per-user"));
         tell(fds[0], CALL("Park"));
-        _cleanup_close_ int next = dial();
+        int next = dial();
         say(next, CALL("Touch"));
         cr_assert_str_eq(hear(next), EMPTY);
+        close(next);
 
         call_reply(TAKE_PTR(kept), NULL, NULL);
         cr_assert_str_eq(hear(fds[0]), EMPTY);
@@ -567,6 +592,22 @@ Test(server, a_parked_connection_leaves_room_for_another)
         say(last, CALL("Touch"));
         cr_assert_str_eq(hear(last), REFUSED("connections-per-user"),
                          "it counts again when its call is over");
+}
+
+Test(server, places_are_given_back)
+{
+        for (int i = 0; i < 100; i++) {
+                refuse_with = i % 2 ? "no-lunch" : NULL;
+                _cleanup_close_ int fd = dial();
+                say(fd, CALL("Touch"));
+                cr_assert_str_eq(hear(fd), i % 2 ? REFUSED("no-lunch") : EMPTY);
+        }
+        refuse_with = "no-lunch";
+        for (int i = 0; i < 100; i++) {
+                _cleanup_close_ int fd = dial();
+                say(fd, CALL("Touch"));
+                cr_assert_str_eq(hear(fd), REFUSED("no-lunch"));
+        }
 }
 
 Test(server, limits_can_change)

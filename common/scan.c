@@ -45,26 +45,27 @@ static bool is_low_surrogate(uint32_t c)
         return c >= 0xdc00 && c <= 0xdfff;
 }
 
-/* RFC 3629, section 3; c0, c1 and f5 and above can only begin what is overlong or beyond Unicode. */
+/* RFC 3629, section 3. */
 static int scan_utf8(Text *t, uint32_t *ret)
 {
         static const struct {
-                unsigned char first, last, mask; /* of the leading byte */
+                unsigned char mask,
+                        lead; /* of the leading byte; the rest of it is the character's first bits */
                 int more;
                 uint32_t min; /* below it a shorter form exists */
         } forms[] = {
-                {0x00,  0x7f, 0x7f, 0, 0      },
-                { 0xc2, 0xdf, 0x1f, 1, 0x80   },
-                { 0xe0, 0xef, 0x0f, 2, 0x800  },
-                { 0xf0, 0xf4, 0x07, 3, 0x10000},
+                {0x80,  0x00, 0, 0      },
+                { 0xe0, 0xc0, 1, 0x80   },
+                { 0xf0, 0xe0, 2, 0x800  },
+                { 0xf8, 0xf0, 3, 0x10000},
         };
         unsigned char lead = (unsigned char)*t->p++;
         uint32_t c;
 
         for (size_t i = 0; i < ELEMENTSOF(forms); i++) {
-                if (lead < forms[i].first || lead > forms[i].last)
+                if ((lead & forms[i].mask) != forms[i].lead)
                         continue;
-                c = lead & forms[i].mask;
+                c = lead & ~forms[i].mask;
                 for (int more = forms[i].more; more > 0; more--) {
                         if (t->p == t->end || (*t->p & 0xc0) != 0x80)
                                 return -EBADMSG;

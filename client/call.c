@@ -1,3 +1,4 @@
+/* One call, by call.h. */
 #include "call.h"
 
 #include "value.h"

@@ -239,6 +239,7 @@ static int enter(Run *run, struct json_object *reply, Fds *fds)
         const char *id = value_text(value_object(reply, "session"), "id");
         int64_t index = value_number(reply, "ptyFileDescriptor", -1);
 
+        run->foreground.link = run->link;
         run->foreground.id = id ? strdup(id) : NULL;
         run->foreground.pty = index >= 0 ? fds_take(fds, (size_t)index) : -EBADF;
         if (!run->foreground.id || run->terminal != (run->foreground.pty >= 0))

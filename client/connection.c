@@ -1,3 +1,4 @@
+/* Connections, by connection.h. */
 #include "connection.h"
 
 #include <poll.h>

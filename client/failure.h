@@ -35,6 +35,3 @@ int failure_say(const Failure *f);
 int failure_exit(const char *format, ...) _printf_(1, 2);
 /* A line on stderr that is no failure. */
 void failure_note(const char *text);
-
-/* "Operation not permitted" for "EPERM"; the name itself where it is none. */
-const char *failure_errno_words(const char *name);

@@ -1,3 +1,4 @@
+/* A session in the foreground, by foreground.h: one poll(2) loop, and what it wakes up for. */
 #include "foreground.h"
 
 #include <signal.h>

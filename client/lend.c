@@ -1,3 +1,4 @@
+/* Lending descriptors, by lend.h. */
 #include "lend.h"
 
 #include <fcntl.h>

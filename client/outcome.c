@@ -1,8 +1,9 @@
+/* Results as statuses and words, by outcome.h. */
 #include "outcome.h"
 
 #include <stdio.h>
 
-#include "failure.h"
+#include "explain.h"
 #include "protocol.h"
 #include "text.h"
 #include "value.h"
@@ -38,7 +39,7 @@ static char *setup_note(struct json_object *result)
 {
         const char *error = value_text(result, "errnoName");
         _cleanup_free_ char *step = text_escape(value_text(result, "failedStep") ?: "set-up of the session");
-        _cleanup_free_ char *words = text_escape(error ? failure_errno_words(error) : "failed");
+        _cleanup_free_ char *words = text_escape(error ? explain_errno(error) : "failed");
         char *note;
 
         return step && words && asprintf(&note, "%s: %s", step, words) >= 0 ? note : NULL;

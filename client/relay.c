@@ -1,3 +1,4 @@
+/* Copying, by relay.h. */
 #include "relay.h"
 
 #include <unistd.h>

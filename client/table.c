@@ -1,3 +1,4 @@
+/* Tables, by table.h. */
 #include "table.h"
 
 #include "text.h"

@@ -1,3 +1,4 @@
+/* Text made fit to be printed, by text.h. */
 #include "text.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The caller's terminal, by tty.h. */
 #include "tty.h"
 
 #include <signal.h>

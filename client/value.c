@@ -1,3 +1,4 @@
+/* Values out of replies, by value.h. */
 #include "value.h"
 
 #include "text.h"

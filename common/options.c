@@ -1,3 +1,4 @@
+/* Options by table, by options.h. */
 #include "options.h"
 
 #include <ctype.h>

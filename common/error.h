@@ -21,7 +21,8 @@ typedef struct Error {
 #define _cleanup_error_ _cleanup_(error_done)
 
 void error_done(Error *e);
-/* Starts an error over (name must be static). Always returns -EREMOTEIO, the value that says "see the Error". */
+/* Starts an error over (name must be static). Always returns -EREMOTEIO, the value that says "see the
+ * Error". */
 int error_set(Error *e, const char *name);
 /* As error_set, with one string value made from a format. */
 int error_setf(Error *e, const char *name, const char *key, const char *format, ...) _printf_(4, 5);

@@ -1,5 +1,6 @@
-/* Varlink messages as JSON: builds calls, replies and errors, and takes them apart. Knows json-c and the protocol's
- * top level; knows no method and no socket. Every json_object passed in as "taken" is put also on failure. */
+/* Varlink messages as JSON: builds calls, replies and errors, and takes them apart. Knows json-c and the
+ * protocol's top level; knows no method and no socket. Every json_object passed in as "taken" is put also on
+ * failure. */
 #pragma once
 
 #include "base.h"
@@ -7,7 +8,8 @@
 
 struct json_object;
 
-/* {"parameters":…[,"continues":true]}: parameters are taken; NULL means {}. *ret is the caller's, compact JSON. */
+/* {"parameters":…[,"continues":true]}: parameters are taken; NULL means {}. *ret is the caller's, compact
+ * JSON. */
 int reply_format(struct json_object *parameters, bool continues, char **ret, size_t *ret_length);
 int reply_format_error(const Error *e, char **ret, size_t *ret_length);
 
@@ -19,11 +21,13 @@ typedef struct CallMessage {
 } CallMessage;
 
 void call_message_done(CallMessage *m);
-/* text must be NUL-terminated at text[length]. Scans it (scan.h, the limits of protocol.h) and then parses it by the
- * rules of the protocol's section "close the connection": -EBADMSG or -E2BIG mean close, without a reply. */
+/* text must be NUL-terminated at text[length]. Scans it (scan.h, the limits of protocol.h) and then parses
+ * it by the rules of the protocol's section "close the connection": -EBADMSG or -E2BIG mean close, without a
+ * reply. */
 int call_message_parse(const char *text, size_t length, CallMessage *ret);
 /* For a client. parameters are taken; NULL means {}. */
-int call_message_format(const char *method, struct json_object *parameters, bool more, char **ret, size_t *ret_length);
+int call_message_format(const char *method, struct json_object *parameters, bool more, char **ret,
+                        size_t *ret_length);
 
 /* What a reply says, for a client. */
 typedef struct ReplyMessage {

@@ -9,7 +9,7 @@ struct User {
 
 struct Quota {
         User *users;
-        unsigned counted; /* of all users, without the parked ones */
+        unsigned counted, of_users; /* without the parked ones: of all, and of all but root */
 };
 
 int quota_new(Quota **ret)
@@ -35,6 +35,13 @@ Quota *quota_free(Quota *q)
         return NULL;
 }
 
+static void count(Quota *q, uid_t uid, int by)
+{
+        q->counted += by;
+        if (uid != 0)
+                q->of_users += by;
+}
+
 /* Where the pointer to a user's record is, or would be. */
 static User **find(Quota *q, uid_t uid)
 {
@@ -46,11 +53,11 @@ static User **find(Quota *q, uid_t uid)
 
 static const char *rule_against(const Quota *q, const QuotaLimits *limits, uid_t uid, const User *user)
 {
-        unsigned kept = uid == 0 ? 0 : MIN(limits->kept_for_root, limits->in_all);
+        unsigned for_users = limits->in_all - MIN(limits->kept_for_root, limits->in_all);
 
         if (user && user->taken - user->parked >= limits->per_user)
                 return "connections-per-user";
-        if (q->counted >= limits->in_all - kept)
+        if (q->counted >= limits->in_all || (uid != 0 && q->of_users >= for_users))
                 return "connections";
         return NULL;
 }
@@ -69,7 +76,7 @@ int quota_take(Quota *q, const QuotaLimits *limits, uid_t uid, const char **ret_
                         *at = user;
                 }
                 (*at)->taken++;
-                q->counted++;
+                count(q, uid, 1);
         }
         *ret_rule = rule;
         return 0;
@@ -79,7 +86,7 @@ void quota_give_back(Quota *q, uid_t uid)
 {
         User **at = find(q, uid), *user = *at;
 
-        q->counted--;
+        count(q, uid, -1);
         if (--user->taken > 0)
                 return;
         *at = user->next;
@@ -89,11 +96,11 @@ void quota_give_back(Quota *q, uid_t uid)
 void quota_park(Quota *q, uid_t uid)
 {
         (*find(q, uid))->parked++;
-        q->counted--;
+        count(q, uid, -1);
 }
 
 void quota_unpark(Quota *q, uid_t uid)
 {
         (*find(q, uid))->parked--;
-        q->counted++;
+        count(q, uid, 1);
 }

@@ -1,5 +1,6 @@
 """A Varlink client of raw bytes: it sends what it is told, right or wrong, and shows what comes back, with descriptors."""
 import array
+import contextlib
 import json
 import os
 import socket
@@ -13,27 +14,44 @@ class VarlinkError(Exception):
     """A reply that is an error."""
 
     def __init__(self, name, parameters):
-        super().__init__(f'{name} {parameters}')
+        super().__init__(f"{name} {parameters}")
         self.name = name
         self.parameters = parameters
 
 
 def message(method, parameters=None, **flags):
     """The bytes of a call, with its NUL."""
-    call = {'method': method, **flags}
+    call = {"method": method, **flags}
     if parameters is not None:
-        call['parameters'] = parameters
-    return json.dumps(call).encode() + b'\0'
+        call["parameters"] = parameters
+    return json.dumps(call).encode() + b"\0"
+
+
+@contextlib.contextmanager
+def identity(uid):
+    """The effective ids at connect(2) are what the other side sees, whatever they are later."""
+    if uid is None:
+        yield
+        return
+    before = os.geteuid(), os.getegid()
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before[0])
+        os.setegid(before[1])
 
 
 class Connection:
-    """One connection. Use it in a with statement; timeout is in seconds, for each wait."""
+    """One connection, as uid says (None: as the tests run); timeout is in seconds, for each wait."""
 
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, uid=None, timeout=20):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
-        self.received = b''
+        with identity(uid):
+            self.socket.connect(str(path))
+        self.received = b""
         self.fds = []
 
     def __enter__(self):
@@ -51,31 +69,32 @@ class Connection:
     def send(self, data, fds=()):
         """Sends raw bytes, all of them; the descriptors go with the first."""
         if fds:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
             sent = self.socket.sendmsg([data], rights)
             data = data[sent:]
-        self.socket.sendall(data)
+        if data:
+            self.socket.sendall(data)
 
     def send_call(self, method, parameters=None, fds=(), **flags):
         self.send(message(method, parameters, **flags), fds)
 
     def receive_bytes(self):
         """The bytes of one message, without its NUL; its descriptors are added to self.fds. Raises Closed."""
-        while b'\0' not in self.received:
+        while b"\0" not in self.received:
             room = socket.CMSG_SPACE(253 * 4)
             try:
                 data, ancillary, _, _ = self.socket.recvmsg(65536, room, socket.MSG_CMSG_CLOEXEC)
             except (ConnectionResetError, BrokenPipeError):
-                data, ancillary = b'', []
+                data, ancillary = b"", []
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    rights = array.array('i')
+                    rights = array.array("i")
                     rights.frombytes(content[:len(content) - len(content) % rights.itemsize])
                     self.fds += rights
             if not data:
                 raise Closed(self.received)
             self.received += data
-        text, self.received = self.received.split(b'\0', 1)
+        text, self.received = self.received.split(b"\0", 1)
         return text
 
     def receive(self):
@@ -93,7 +112,7 @@ class Connection:
         continues = True
         while continues:
             reply = self.receive()
-            continues = reply.get('continues', False)
+            continues = reply.get("continues", False)
             yield parameters_of(reply)
 
     def is_closed(self):
@@ -101,18 +120,18 @@ class Connection:
         try:
             self.receive_bytes()
         except Closed as e:
-            assert e.args[0] == b'', f'closed in the middle of a message: {e.args[0]!r}'
+            assert e.args[0] == b"", f"closed in the middle of a message: {e.args[0]!r}"
             return True
         return False
 
 
 def parameters_of(reply):
-    if 'error' in reply:
-        raise VarlinkError(reply['error'], reply['parameters'])
-    return reply['parameters']
+    if "error" in reply:
+        raise VarlinkError(reply["error"], reply["parameters"])
+    return reply["parameters"]
 
 
-def call(path, method, parameters=None, fds=()):
+def call(path, method, parameters=None, fds=(), uid=None):
     """One call on a connection of its own."""
-    with Connection(path) as connection:
+    with Connection(path, uid) as connection:
         return connection.call(method, parameters, fds)

@@ -40,6 +40,8 @@ Test(quota, the_last_ones_are_for_root)
         quota_give_back(q, 0);
         cr_assert_str_eq(take(q, 1004), "connections", "what root gives back stays root's");
         cr_assert_str_eq(take(q, 0), "");
+        quota_give_back(q, 1000);
+        cr_assert_str_eq(take(q, 1004), "", "and what users give back stays users'");
 }
 
 Test(quota, parked_ones_do_not_count)

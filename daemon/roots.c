@@ -166,13 +166,16 @@ static int load(const Roots *r, const RootConfig *config, Root **ret)
  * removes. */
 static int commit(const Entry *e, Metadata *built, const char *build, Root **ret)
 {
-        const Roots *r = e->roots;
-        int k;
+        const Store *s = &e->roots->store;
+        int r, placed;
 
-        k = store_place(&r->store, build, built->digest);
-        if (k >= 0)
-                k = metadata_write(r->store.names_fd, built);
-        return k < 0 ? k : root_open(r, e->config, built, ret);
+        placed = store_place(s, build, built->digest);
+        if (placed < 0)
+                return placed;
+        r = metadata_write(s->names_fd, built);
+        if (r < 0 && placed > 0)
+                (void)tree_remove(s->roots_fd, built->digest); /* else the next start does */
+        return r < 0 ? r : root_open(e->roots, e->config, built, ret);
 }
 
 static bool is_shared(const Entry *e)

@@ -150,7 +150,7 @@ int store_place(const Store *s, const char *build, const char *digest)
                 if (renameat2(s->roots_fd, build, s->roots_fd, digest, RENAME_EXCHANGE) < 0)
                         return -errno;
         }
-        return fsync(s->roots_fd) < 0 ? -errno : 0;
+        return fsync(s->roots_fd) < 0 ? -errno : 1;
 }
 
 int store_bury(const Store *s, const char *digest, char ret_name[static TREE_NAME_SIZE])

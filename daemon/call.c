@@ -101,19 +101,42 @@ void call_reply(Call *c, json_object *parameters, Fds *fds)
                 end(c);
 }
 
+/* text is taken; r is what making it came to. */
+static void send_error(Call *c, int r, char *text, size_t length)
+{
+        if (r >= 0)
+                r = send_text(c, text, length, NULL);
+        if (r < 0)
+                connection_doom(c->client->connection);
+        free(text);
+        end(c);
+}
+
 void call_error(Call *c, const Error *e)
 {
-        _cleanup_free_ char *text = NULL;
-        size_t length;
+        size_t length = 0;
+        char *text = NULL;
 
-        if (!c->message.oneway) {
+        if (c->message.oneway)
+                end(c);
+        else {
                 int r = reply_format_error(e, &text, &length);
-                if (r >= 0)
-                        r = send_text(c, text, length, NULL);
-                if (r < 0)
-                        connection_doom(c->client->connection);
+                send_error(c, r, text, length);
         }
-        end(c);
+}
+
+void call_error_object(Call *c, const char *name, json_object *parameters)
+{
+        size_t length = 0;
+        char *text = NULL;
+
+        if (c->message.oneway) {
+                json_object_put(parameters);
+                end(c);
+        } else {
+                int r = reply_format_error_object(name, parameters, &text, &length);
+                send_error(c, r, text, length);
+        }
 }
 
 void call_fail(Call *c, int r)
@@ -154,8 +177,8 @@ static int find_method(Call *c, const Interface **ret_interface, const Method **
 static void run(Call *c)
 {
         _cleanup_error_ Error e = {};
-        const Interface *interface;
-        const Method *method;
+        const Interface *interface = NULL;
+        const Method *method = NULL;
 
         int r = find_method(c, &interface, &method, &e);
         if (r >= 0)

@@ -5,7 +5,11 @@
  * Life of a Call: the server makes it for a whole message and hands it to its method. The method answers at
  * once, or keeps the pointer and answers later; exactly one of call_reply, call_error, call_fail ends it
  * (call_notify may come before, for a call with `more`). When the connection goes away first, the call's
- * on_gone is run and the pointer is dead. After a final answer the pointer is dead too. */
+ * on_gone is run and the pointer is dead. After a final answer the pointer is dead too.
+ *
+ * A peer is gone when it can no longer read. One that has only shut down its sending side waits for its
+ * answer, and that of a oneway call waits for nothing: neither ends a call. What is sent to a oneway call is
+ * dropped. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -44,8 +48,8 @@ typedef struct Interface {
 } Interface;
 
 typedef struct ServerLimits {
-        unsigned connections_per_user; /* that do not wait for a foreground session (call_set_parked) */
-        unsigned connections_max, connections_kept_for_root;
+        /* Of connections that do not wait for a foreground session (call_set_parked). */
+        unsigned connections_per_user, connections_max, connections_kept_for_root;
         uint64_t idle_usec;    /* a connection with no call in flight is closed after this; 0: never */
         uint64_t message_usec; /* a message that began is whole within this, or the connection is closed */
         size_t queue_max;      /* unread output */
@@ -65,8 +69,8 @@ Server *server_free(Server *s); /* closes all connections; their calls' on_gone 
 DEFINE_CLEANUP(Server *, server_free);
 
 void server_set_limits(Server *s, const ServerLimits *limits); /* for a reload: open connections are kept */
-int server_add_interface(Server *s,
-                         const Interface *interface); /* interface and all it points to outlive s */
+/* interface and all it points to outlive s. -ENOSPC: more than there is room for. */
+int server_add_interface(Server *s, const Interface *interface);
 /* fd: a listening AF_UNIX stream socket; taken. */
 int server_listen(Server *s, int fd);
 /* Makes, binds (mode 0666, replacing a stale socket, refusing one somebody listens on: -EADDRINUSE) and
@@ -95,4 +99,5 @@ void call_set_parked(Call *c);
 void call_notify(Call *c, struct json_object *parameters, Fds *fds);
 void call_reply(Call *c, struct json_object *parameters, Fds *fds);
 void call_error(Call *c, const Error *e);
+void call_error_object(Call *c, const char *name, struct json_object *parameters); /* taken */
 void call_fail(Call *c, int r); /* io.systemd.System{errno, errnoName} */

@@ -105,6 +105,15 @@ static int method_fault(Call *c, json_object *params, void *userdata, Error *e)
         return error_setf(e, "test.Fault", "why", "%s", "because");
 }
 
+static int method_fault_object(Call *c, json_object *params, void *userdata, Error *e)
+{
+        json_object *list = json_object_new_array(), *parameters = json_object_new_object();
+        json_object_array_add(list, json_object_new_int(1));
+        json_object_object_add(parameters, "list", list);
+        call_error_object(c, "test.Fault", parameters);
+        return 0;
+}
+
 static int method_free_server(Call *c, json_object *params, void *userdata, Error *e)
 {
         server = server_free(server);
@@ -120,9 +129,10 @@ static const Method methods[] = {
         { .name = "Flood",.handle = method_flood },
         { .name = "Fail",        .handle = method_fail },
         { .name = "Fault",                        .handle = method_fault },
-        { .name = "FreeServer",             .handle = method_free_server },
-        { .name = "Later"          },
-        {},
+        { .name = "FaultObject",             .handle = method_fault_object },
+        { .name = "FreeServer",           .handle = method_free_server },
+        { .name = "Later"                       },
+        {   },
 };
 
 static const Interface interface = { .name = "test.some", .methods = methods };
@@ -249,6 +259,7 @@ Test(server, each_way_a_method_can_end)
                 {CALL("Touch"),                     EMPTY                                                                                           },
                 { MORE("Touch"),                    EMPTY                                                                                           },
                 { CALL("Fault"),                    "{\"error\":\"test.Fault\",\"parameters\":{\"why\":\"because\"}}"                               },
+                { CALL("FaultObject"),              "{\"error\":\"test.Fault\",\"parameters\":{\"list\":[1]}}"                                      },
                 { CALL("Fail"),                     "{\"error\":\"io.systemd.System\",\"parameters\":{\"origin\":\"linux\","
                                 "\"errno\":5,\"errnoName\":\"EIO\"}}"                                                },
                 { CALL("TooLong"),                  "{\"error\":\"io.systemd.System\",\"parameters\":{\"origin\":\"linux\","
@@ -313,6 +324,7 @@ Test(server, nothing_is_sent_to_a_oneway_call)
         say(fd, ONEWAY("Touch"));
         say(fd, ONEWAY("Fail"));
         say(fd, ONEWAY("Fault"));
+        say(fd, ONEWAY("FaultObject"));
         say(fd, ONEWAY("Nothing"));
         say(fd, ONEWAY("TooLong"));
         tell(fd, ONEWAY("Keep"));

@@ -15,6 +15,7 @@
 #include "protocol.h"
 #include "tree.h"
 
+#define BUILD_PREFIX    ".build-" /* of a name below roots_fd; none that begins with a dot is a root's */
 #define BINARY_SIZE_MAX (64 * MIB)
 #define HASH_SLICE      (4 * MIB)
 #define TREE_OVERHEAD   (256 * KIB) /* what a tree takes beside the binary, about */

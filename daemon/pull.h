@@ -38,7 +38,3 @@ int pull_start(sd_event *event, const PullJob *job, const PullHandlers *handlers
                Pull **ret);
 Pull *pull_free(Pull *p); /* stops a download and leaves nothing behind */
 DEFINE_CLEANUP(Pull *, pull_free);
-
-#define BUILD_PREFIX                                                                                        \
-        ".build-" /* of names below roots_fd; a name that begins with a dot is never a root's               \
-                   */

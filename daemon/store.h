@@ -24,7 +24,7 @@ int store_clean(const Store *s);
 
 /* Renames a finished build (a name below roots_fd) to its place. A tree that is there already and intact
  * stays, and one that is damaged takes the build's name: either way, what is left under that name is the
- * caller's to remove. */
+ * caller's to remove. 1: the build has the place now; 0: what was there keeps it. */
 int store_place(const Store *s, const char *build, const char *digest);
 /* Takes a tree out of the cache. Its files stay, below roots_fd under the name that is returned, for as long
  * as somebody uses them. -ENOENT: it was not there. */

@@ -30,7 +30,6 @@ static const struct {
 } outcomes[] = {
         {CURLE_OK,                        FETCH_OK       },
         { CURLE_URL_MALFORMAT,            FETCH_BAD_URL  },
-        { CURLE_UNSUPPORTED_PROTOCOL,     FETCH_BAD_URL  },
         { CURLE_COULDNT_RESOLVE_PROXY,    FETCH_PROXY    },
         { CURLE_PROXY,                    FETCH_PROXY    },
         { CURLE_COULDNT_RESOLVE_HOST,     FETCH_RESOLVE  },
@@ -170,12 +169,23 @@ static FetchOutcome write_outcome(int error)
         return error == EFBIG ? FETCH_TOO_LARGE : FETCH_WRITE;
 }
 
+/* One result for a scheme in the URL, one in a redirect, and an answer that is not in HTTP/1 or later. */
+static FetchOutcome unsupported(const Download *d, long status)
+{
+        long connections = 0;
+
+        curl_easy_getinfo(d->curl, CURLINFO_NUM_CONNECTS, &connections);
+        if (status / 100 == 3)
+                return FETCH_REDIRECT;
+        return connections > 0 ? FETCH_PROTOCOL : FETCH_BAD_URL;
+}
+
 static FetchOutcome outcome_of(const Download *d, CURLcode code, long status)
 {
         if (d->write_error != 0)
                 return write_outcome(d->write_error);
-        if (code == CURLE_UNSUPPORTED_PROTOCOL && status / 100 == 3)
-                return FETCH_REDIRECT;
+        if (code == CURLE_UNSUPPORTED_PROTOCOL)
+                return unsupported(d, status);
         if (code == CURLE_OK && status != 200 && status != 206)
                 return FETCH_STATUS;
         for (size_t i = 0; i < ELEMENTSOF(outcomes); i++)

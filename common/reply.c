@@ -81,23 +81,34 @@ static int add_error_fields(struct json_object *parameters, const Error *e)
         return 0;
 }
 
-int reply_format_error(const Error *e, char **ret, size_t *ret_length)
+int reply_format_error_object(const char *name, struct json_object *parameters, char **ret, size_t *ret_length)
 {
         _cleanup_json_ struct json_object *message = json_object_new_object();
-        struct json_object *parameters;
         int r;
 
-        if (!message)
+        if (!message) {
+                json_object_put(parameters);
                 return -ENOMEM;
-        r = add(message, "error", json_object_new_string(e->name));
-        if (r < 0)
+        }
+        r = add(message, "error", json_object_new_string(name));
+        if (r < 0) {
+                json_object_put(parameters);
                 return r;
-        parameters = json_object_new_object();
+        }
         r = add(message, "parameters", parameters);
-        if (r < 0)
-                return r;
-        r = add_error_fields(parameters, e);
         return r < 0 ? r : format(message, ret, ret_length);
+}
+
+int reply_format_error(const Error *e, char **ret, size_t *ret_length)
+{
+        struct json_object *parameters = json_object_new_object();
+        int r = parameters ? add_error_fields(parameters, e) : -ENOMEM;
+
+        if (r < 0) {
+                json_object_put(parameters);
+                return r;
+        }
+        return reply_format_error_object(e->name, parameters, ret, ret_length);
 }
 
 int call_message_format(const char *method, struct json_object *parameters, bool more, char **ret,

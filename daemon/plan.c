@@ -92,12 +92,17 @@ static char *put(char *at, char *const *strings)
         return at;
 }
 
+char *const *plan_arguments(const Spec *spec, const RootConfig *root)
+{
+        if (spec->arguments)
+                return spec->arguments;
+        return root->default_arguments ? root->default_arguments : default_arguments;
+}
+
 /* The strings of an order one after the other: arguments, environment, user, working directory. */
 static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
 {
-        char *const *arguments = spec->arguments           ? spec->arguments
-                                 : root->default_arguments ? root->default_arguments
-                                                           : default_arguments;
+        char *const *arguments = plan_arguments(spec, root);
         char *const rest[] = { spec->user ? spec->user : (char *)"",
                                spec->working_directory ? spec->working_directory : (char *)"/", NULL };
         _cleanup_free_ char **environment = NULL;

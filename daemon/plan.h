@@ -37,3 +37,5 @@ struct Spec;
 int plan_build(const struct Config *config, const struct Spec *spec, const struct RootConfig *root,
                int oom_score_adj, ChildPlan *child, SpawnPlan *spawn);
 void plan_done(SpawnPlan *spawn);
+/* What is run: the request's arguments, else the root's, else a shell. Never NULL; not the caller's. */
+char *const *plan_arguments(const struct Spec *spec, const struct RootConfig *root);

@@ -1,0 +1,189 @@
+/* See describe.h. */
+#include "describe.h"
+
+#include <json-c/json.h>
+#include <sys/wait.h>
+
+#include "protocol.h"
+#include "step.h"
+
+void describe_put(struct json_object *object, const char *key, struct json_object *value)
+{
+        if (value)
+                json_object_object_add(object, key, value);
+}
+
+static void put_string(struct json_object *object, const char *key, const char *value)
+{
+        describe_put(object, key, value ? json_object_new_string(value) : NULL);
+}
+
+static void put_bool(struct json_object *object, const char *key, bool value)
+{
+        describe_put(object, key, json_object_new_boolean(value));
+}
+
+/* Passed over where it is not known. */
+static void put_number(struct json_object *object, const char *key, uint64_t value)
+{
+        describe_put(object, key, value > INT64_MAX ? NULL : json_object_new_int64((int64_t)value));
+}
+
+static struct json_object *strings(char *const *list)
+{
+        struct json_object *array = list ? json_object_new_array() : NULL;
+
+        for (; array && *list; list++)
+                json_object_array_add(array, json_object_new_string(*list));
+        return array;
+}
+
+static struct json_object *timestamp(uint64_t realtime_usec)
+{
+        struct json_object *o = realtime_usec ? json_object_new_object() : NULL;
+
+        if (o)
+                put_number(o, "realtime", realtime_usec);
+        return o;
+}
+
+static struct json_object *process(pid_t pid)
+{
+        struct json_object *o = pid ? json_object_new_object() : NULL;
+
+        if (o)
+                put_number(o, "pid", (uint64_t)pid);
+        return o;
+}
+
+static void put_status(struct json_object *o, int status)
+{
+        if (WIFSIGNALED(status)) {
+                put_string(o, "signal", signal_name(WTERMSIG(status)));
+                put_bool(o, "coreDumped", WCOREDUMP(status));
+        } else
+                put_number(o, "code", (uint64_t)WEXITSTATUS(status));
+}
+
+static void put_failure(struct json_object *o, const LaunchFailure *f)
+{
+        char step[128];
+
+        step_describe(f->step, f->index, step, sizeof(step));
+        put_string(o, "failedStep", step);
+        put_string(o, "errnoName", errno_name(f->error));
+}
+
+struct json_object *describe_result(const SessionResult *r)
+{
+        struct json_object *o = r ? json_object_new_object() : NULL;
+
+        if (!o)
+                return NULL;
+        put_string(o, "cause", cause_name(r->cause));
+        if (r->has_status)
+                put_status(o, r->status);
+        if (r->cause == CAUSE_SETUP_FAILED)
+                put_failure(o, &r->failure);
+        put_number(o, "wallUSec", r->wall_usec);
+        put_number(o, "userUSec", r->user_usec);
+        put_number(o, "systemUSec", r->system_usec);
+        put_number(o, "memoryPeakBytes", r->memory_peak);
+        put_number(o, "tasksPeak", r->tasks_peak);
+        return o;
+}
+
+static const char *state_name(SessionState s)
+{
+        static const char *const names[] = {
+                [SESSION_STARTING] = "starting", [SESSION_RUNNING] = "running", [SESSION_EXITED] = "exited"
+        };
+
+        return names[s];
+}
+
+struct json_object *describe_session(const Session *s)
+{
+        const Spec *spec = session_spec(s);
+        struct json_object *o = json_object_new_object();
+
+        if (!o)
+                return NULL;
+        put_string(o, "id", session_id(s));
+        put_string(o, "name", spec->name);
+        put_string(o, "root", session_root(s));
+        put_number(o, "ownerUid", session_owner(s));
+        put_string(o, "state", state_name(session_state(s)));
+        describe_put(o, "arguments", strings(spec->arguments));
+        put_string(o, "user", spec->user);
+        put_string(o, "hostname", spec->hostname);
+        put_string(o, "network", "none");
+        put_bool(o, "readOnly", spec->read_only == 1);
+        put_bool(o, "terminal", spec->terminal == 1);
+        put_bool(o, "detached", false);
+        describe_put(o, "leader", process(session_leader(s)));
+        put_string(o, "controlGroup", session_cgroup(s));
+        describe_put(o, "startTimestamp", timestamp(session_started_realtime(s)));
+        describe_put(o, "exitTimestamp", timestamp(session_exited_realtime(s)));
+        describe_put(o, "result", describe_result(session_result(s)));
+        return o;
+}
+
+struct json_object *describe_root(const RootInfo *info)
+{
+        struct json_object *o = json_object_new_object();
+
+        if (!o)
+                return NULL;
+        put_string(o, "name", info->name);
+        put_string(o, "kind", info->kind);
+        put_bool(o, "cached", info->cached);
+        put_string(o, "source", info->source);
+        put_string(o, "digest", info->digest);
+        if (info->cached)
+                put_number(o, "sizeBytes", (uint64_t)info->size_bytes);
+        describe_put(o, "defaultArguments", strings(info->config->default_arguments));
+        describe_put(o, "defaultEnvironment", strings(info->config->default_environment));
+        put_number(o, "sessions", info->sessions);
+        put_number(o, "warm", 0);
+        return o;
+}
+
+static int exec_failure(int error, const char *command, Error *e)
+{
+        if (error == ENOENT || error == ENOTDIR)
+                return error_setf(e, ERROR_COMMAND_NOT_FOUND, "path", "%s", command);
+        error_setf(e, ERROR_EXEC_FAILED, "path", "%s", command);
+        return error_addf(e, "errnoName", "%s", errno_name(error));
+}
+
+int describe_failure(const LaunchFailure *f, const Spec *spec, Error *e)
+{
+        const char *hint = step_hint(f->step, f->error);
+        char step[128];
+
+        if (f->step == STEP_EXEC && spec)
+                return exec_failure(f->error, spec->arguments[0], e);
+        if (f->step == STEP_USER && spec)
+                return error_setf(e, ERROR_NO_SUCH_USER, "user", "%s", spec->user ? spec->user : "root");
+        step_describe(f->step, f->index, step, sizeof(step));
+        if (f->step == STEP_DIRECTORY && spec && spec->working_directory)
+                error_setf(e, ERROR_SETUP_FAILED, "step", "%s %s", step, spec->working_directory);
+        else
+                error_setf(e, ERROR_SETUP_FAILED, "step", "%s", step);
+        if (hint)
+                error_addf(e, "detail", "%s", hint);
+        return error_addf(e, "errnoName", "%s", errno_name(f->error));
+}
+
+int describe_failed_start(const Session *s, Error *e)
+{
+        static const LaunchFailure init_died = { .step = STEP_START, .error = EIO };
+        const SessionResult *r = session_result(s);
+
+        if (session_was_started(s))
+                return 0;
+        if (r->cause == CAUSE_SETUP_FAILED)
+                return describe_failure(&r->failure, session_spec(s), e);
+        return r->cause == CAUSE_INIT_DIED ? describe_failure(&init_died, NULL, e) : 0;
+}

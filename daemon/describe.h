@@ -1,0 +1,23 @@
+/* Sessions, results, roots and failures as the interfaces show them: JSON objects and errors. Knows the
+ * interfaces' fields and the modules whose things it shows; decides nothing. Objects are the caller's; NULL
+ * where memory is out. */
+#pragma once
+
+#include "error.h"
+#include "roots.h"
+#include "session.h"
+
+struct json_object;
+
+struct json_object *describe_session(const Session *s);
+struct json_object *describe_result(const SessionResult *r);
+struct json_object *describe_root(const RootInfo *info);
+
+/* Puts value into object under key; takes it, and passes over NULL. */
+void describe_put(struct json_object *object, const char *key, struct json_object *value);
+
+/* A set-up that failed as its caller is told: CommandNotFound, ExecFailed, NoSuchUser or SetupFailed. spec
+ * is what was asked for, or NULL where it did not come to that. -EREMOTEIO. */
+int describe_failure(const LaunchFailure *f, const Spec *spec, Error *e);
+/* 0: its first command ran, or somebody ended it before; else as describe_failure. */
+int describe_failed_start(const Session *s, Error *e);

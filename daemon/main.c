@@ -1,0 +1,131 @@
+/* nsrootd's command line. */
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "cgroup.h"
+#include "config.h"
+#include "log.h"
+#include "manager.h"
+#include "options.h"
+#include "privilege.h"
+#include "protocol.h"
+
+typedef enum Action {
+        ACTION_RUN,
+        ACTION_CHECK_CONFIG,
+        ACTION_DUMP_CONFIG,
+        ACTION_HOLD_SESSIONS,
+        ACTION_VERSION
+} Action;
+
+typedef struct Arguments {
+        const char *listen_path, *state_dir, *config_path;
+        int action;
+} Arguments;
+
+static const Option options[] = {
+        OPTION_ROW_TEXT(0, "listen", "PATH", Arguments, listen_path,
+                        "listen on a socket at PATH, without systemd"),
+        OPTION_ROW_TEXT(0, "state-dir", "DIR", Arguments, state_dir, "keep the cache of roots in DIR"),
+        OPTION_ROW_TEXT(0, "config", "FILE", Arguments, config_path,
+                        "read FILE, and no other configuration"),
+        OPTION_ROW_CHOICE(0, "check-config", ACTION_CHECK_CONFIG, Arguments, action,
+                          "say whether the configuration is good"),
+        OPTION_ROW_CHOICE(0, "dump-config", ACTION_DUMP_CONFIG, Arguments, action,
+                          "print the configuration in force"),
+        OPTION_ROW_CHOICE(0, "hold-sessions", ACTION_HOLD_SESSIONS, Arguments, action,
+                          "hold the cgroup of the sessions (for nsrootd-sessions.service)"),
+        OPTION_ROW_CHOICE(0, "version", ACTION_VERSION, Arguments, action, "print the version"),
+        OPTION_ROW_HELP,
+        OPTION_ROW_END,
+};
+
+static const OptionTable table = {
+        .name = "nsrootd",
+        .summary = "Give users private, disposable root filesystems to run commands in",
+        .details = "Without --listen it takes the sockets that systemd passes to nsrootd.service.\n",
+        .options = options,
+};
+
+static int show_config(const Arguments *a)
+{
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_free_ char *why = NULL;
+        int r = config_load(a->config_path, &config, &why);
+
+        if (r < 0) {
+                log_error("%s", why ? why : errno_text(r));
+                return r;
+        }
+        return a->action == ACTION_DUMP_CONFIG ? config_dump(config, stdout) : 0;
+}
+
+static int print_version(const Arguments *a)
+{
+        return printf("nsrootd %s\n", NSROOT_VERSION) < 0 ? -EIO : 0;
+}
+
+/* The one process of nsrootd-sessions.service, which keeps the sessions' cgroup while the daemon comes and
+ * goes. */
+static int hold_sessions(const Arguments *a)
+{
+        int r = cgroup_hold();
+
+        if (r < 0) {
+                log_error("Cannot hold the sessions' cgroup: %s", errno_text(r));
+                return r;
+        }
+        (void)sd_notify(false, "READY=1");
+        for (;;)
+                pause();
+}
+
+static int run(const Arguments *a)
+{
+        /* Those of a build directory, for tests and development. */
+        const char *init_path = getenv("NSROOTD_INIT_PATH"), *fetch_path = getenv("NSROOTD_FETCH_PATH");
+        const ManagerOptions o = { .config_path = a->config_path,
+                                   .listen_path = a->listen_path,
+                                   .state_dir = a->state_dir ? a->state_dir : STATE_DIR_DEFAULT,
+                                   .init_path = init_path ? init_path : LIBEXECDIR "/nsroot-init",
+                                   .fetch_path = fetch_path ? fetch_path : LIBEXECDIR "/nsroot-fetch" };
+        _cleanup_free_ char *missing = NULL;
+        int r = privilege_check(&missing);
+
+        if (r == -EPERM)
+                log_error("nsrootd lacks %s: start it as root with its capabilities, best as a service "
+                          "('systemctl "
+                          "start nsrootd').",
+                          missing);
+        return r < 0 ? r : manager_run(&o);
+}
+
+int main(int argc, char **argv)
+{
+        static int (*const actions[])(const Arguments *a) = {
+                [ACTION_RUN] = run,
+                [ACTION_CHECK_CONFIG] = show_config,
+                [ACTION_DUMP_CONFIG] = show_config,
+                [ACTION_HOLD_SESSIONS] = hold_sessions,
+                [ACTION_VERSION] = print_version,
+        };
+        _cleanup_free_ char *fault = NULL;
+        Arguments a = { 0 };
+        int first, r;
+
+        log_setup(LOG_INFO);
+        r = options_parse(&table, argc, argv, &a, NULL, &first, &fault);
+        if (r > 0) {
+                options_help(&table, stdout);
+                return EXIT_SUCCESS;
+        }
+        if (r < 0 || first < argc) {
+                log_error("%s; see nsrootd --help", fault ? fault : "nsrootd takes no operands");
+                return EXIT_FAILURE;
+        }
+        r = actions[a.action](&a);
+        options_done(&table, &a, NULL);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,379 @@
+/* See manager.h. */
+#include "manager.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "cgroup.h"
+#include "config.h"
+#include "idrange.h"
+#include "launcher.h"
+#include "log.h"
+#include "methods.h"
+#include "policy.h"
+#include "privilege.h"
+#include "protocol.h"
+#include "roots.h"
+#include "server.h"
+#include "service.h"
+#include "sessions.h"
+#include "stage.h"
+
+#define STOP_TIMEOUT (2 * USEC_PER_SEC)
+
+typedef struct Manager {
+        const ManagerOptions *options;
+        Config *config;
+        sd_event *event;
+        int state_fd;
+        Launcher *launcher;
+        Cgroups *cgroups;
+        IdRanges *ranges;
+        Roots *roots;
+        Sessions *sessions;
+        Server *server;
+        Service service;
+        Methods methods;
+} Manager;
+
+static int complain(int r, const char *what)
+{
+        LogFields fields = { .uid = LOG_NO_UID, .error = -r };
+
+        log_full(LOG_ERR, &fields, "Cannot %s: %s", what, errno_text(r));
+        return r;
+}
+
+/* -- configuration
+ * ------------------------------------------------------------------------------------------ */
+
+static ServerLimits server_limits(const Config *c)
+{
+        return (ServerLimits){ .connections_per_user = (unsigned)c->connections_per_user,
+                               .connections_max = (unsigned)c->connections_max,
+                               .connections_kept_for_root = (unsigned)c->connections_kept_for_root,
+                               .idle_usec = c->idle_usec,
+                               .message_usec = c->message_usec,
+                               .queue_max = (size_t)c->unread_output_max };
+}
+
+static int load_config(const Manager *m, Config **ret)
+{
+        _cleanup_free_ char *why = NULL;
+        int r = config_load(m->options->config_path, ret, &why);
+
+        if (r < 0 && why)
+                log_error("%s", why);
+        else if (r < 0)
+                complain(r, m->options->config_path ? m->options->config_path : "read the configuration");
+        return r;
+}
+
+/* Everything that looks at the configuration is told of the new one before the old one goes. */
+static void use_config(Manager *m, Config *config)
+{
+        ServerLimits limits = server_limits(config);
+
+        server_set_limits(m->server, &limits);
+        roots_set_config(m->roots, config);
+        sessions_set_config(m->sessions, config);
+        m->methods.config = config;
+        log_set_level(config->log_level);
+        config_free(m->config);
+        m->config = config;
+}
+
+static int reload(void *userdata)
+{
+        Manager *m = userdata;
+        Config *config;
+        int r;
+
+        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%lu", now_usec(CLOCK_MONOTONIC));
+        r = load_config(m, &config);
+        if (r < 0)
+                log_error("The configuration stays as it was.");
+        else
+                use_config(m, config);
+        (void)sd_notify(false, "READY=1");
+        return r;
+}
+
+/* -- signals
+ * ------------------------------------------------------------------------------------------------ */
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        (void)reload(userdata);
+        return 0;
+}
+
+static void on_all_ended(void *userdata)
+{
+        Manager *m = userdata;
+
+        (void)sd_event_exit(m->event, 0);
+}
+
+static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+
+        log_warning("Some sessions did not end in time; they end with their control sockets.");
+        return sd_event_exit(m->event, 0);
+}
+
+/* Sessions first, so that who waits for one is told how it ended. */
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Manager *m = userdata;
+
+        (void)sd_notify(false, "STOPPING=1");
+        m->methods.stopping = true;
+        (void)sd_event_add_time_relative(m->event, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT, 0, on_stop_timeout,
+                                         m);
+        return sessions_end_all(m->sessions, on_all_ended, m);
+}
+
+static int add_signals(Manager *m)
+{
+        static const struct {
+                int signal;
+                sd_event_signal_handler_t handler;
+        } handled[] = {
+                {SIGTERM, on_stop_signal  },
+                { SIGINT, on_stop_signal  },
+                { SIGHUP, on_reload_signal},
+        };
+        int r = 0;
+
+        signal(SIGPIPE, SIG_IGN);
+        for (size_t i = 0; i < ELEMENTSOF(handled) && r >= 0; i++)
+                r = sd_event_add_signal(m->event, NULL, handled[i].signal | SD_EVENT_SIGNAL_PROCMASK,
+                                        handled[i].handler, m);
+        return r;
+}
+
+/* -- making everything
+ * -------------------------------------------------------------------------------------- */
+
+/* As many descriptors as we may have: a session holds a few, and a connection one. */
+static int raise_descriptor_limit(Manager *m)
+{
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+                return -errno;
+        l.rlim_cur = l.rlim_max;
+        return setrlimit(RLIMIT_NOFILE, &l) < 0 ? -errno : 0;
+}
+
+static int make_event(Manager *m)
+{
+        int r = sd_event_new(&m->event);
+
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->event, true);
+        return r < 0 ? r : add_signals(m);
+}
+
+static int enter_stage(Manager *m)
+{
+        const char *what = "";
+        int r = stage_enter(&what);
+
+        if (r < 0)
+                log_error("Preparing what sessions are made of failed at %s.", what);
+        return r;
+}
+
+/* Ours alone: 0700, root's, and no second daemon on it. Opened after the stage, or its mount would be a
+ * foreign one. */
+static int open_state(Manager *m)
+{
+        struct stat st;
+
+        if (mkdir(m->options->state_dir, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        m->state_fd = open(m->options->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (m->state_fd < 0 || fstat(m->state_fd, &st) < 0)
+                return -errno;
+        if (st.st_uid != 0 || (st.st_mode & 022)) {
+                log_error("%s must be root's, and writable by nobody else: chown root, chmod 0700.",
+                          m->options->state_dir);
+                return -EPERM;
+        }
+        if (flock(m->state_fd, LOCK_EX | LOCK_NB) < 0) {
+                log_error("Another nsrootd uses %s: stop it, or give this one another --state-dir.",
+                          m->options->state_dir);
+                return -errno;
+        }
+        return 0;
+}
+
+static int make_launcher(Manager *m)
+{
+        return launcher_new(m->options->init_path, &m->launcher);
+}
+
+/* By the state directory, so that the next daemon on it finds, and tidies, what this one leaves. */
+static int make_cgroups(Manager *m)
+{
+        char name[48];
+        struct stat st;
+        int r;
+
+        if (fstat(m->state_fd, &st) < 0)
+                return -errno;
+        snprintf(name, sizeof(name), "nsrootd-%lx-%lx", (unsigned long)st.st_dev, (unsigned long)st.st_ino);
+        r = cgroups_new(m->config->control_group, name, &m->cgroups);
+        if (r == -EOPNOTSUPP) {
+                log_notice("This host has no cgroup v2: sessions run without limits of memory, tasks and "
+                           "processor time.");
+                return 0;
+        }
+        return r;
+}
+
+static int make_ranges(Manager *m)
+{
+        return idranges_new(m->config->id_range_first, m->config->id_range_last, &m->ranges);
+}
+
+static int make_roots(Manager *m)
+{
+        return roots_new(m->event, m->state_fd, m->config, m->options->fetch_path, &m->roots);
+}
+
+static int make_sessions(Manager *m)
+{
+        const SessionHost host = { .event = m->event,
+                                   .config = m->config,
+                                   .launcher = m->launcher,
+                                   .cgroups = m->cgroups,
+                                   .ranges = m->ranges };
+
+        return sessions_new(&host, &m->sessions);
+}
+
+static const char *admit(const Peer *peer, void *userdata)
+{
+        const Manager *m = userdata;
+
+        return policy_admit(m->config, peer->uid);
+}
+
+static int make_server(Manager *m)
+{
+        static const ServerIdentity identity = { "nsroot", "nsrootd", NSROOT_VERSION, NSROOT_VERSION_URL };
+        const ServerLimits limits = server_limits(m->config);
+        int r = server_new(m->event, &identity, &limits, admit, m, &m->server);
+
+        if (r >= 0)
+                r = service_add(&m->service, m->server, reload, m);
+        m->methods = (Methods){ .config = m->config, .sessions = m->sessions, .roots = m->roots };
+        return r < 0 ? r : methods_add(&m->methods, m->server);
+}
+
+static int listen_passed(Manager *m)
+{
+        int n = sd_listen_fds(true);
+        int r = n;
+
+        if (n == 0) {
+                log_error("There is nothing to listen on: start nsrootd by 'systemctl start "
+                          "nsrootd.socket', or with "
+                          "--listen PATH.");
+                return -EINVAL;
+        }
+        for (int i = 0; i < n && r >= 0; i++)
+                r = server_listen(m->server, SD_LISTEN_FDS_START + i);
+        return r;
+}
+
+static int listen_on(Manager *m)
+{
+        return m->options->listen_path ? server_listen_path(m->server, m->options->listen_path)
+                                       : listen_passed(m);
+}
+
+static int reduce_privileges(Manager *m)
+{
+        return privilege_reduce();
+}
+
+/* In this order; the words complete "Cannot …". */
+static const struct {
+        int (*make)(Manager *m);
+        const char *what;
+} steps[] = {
+        {raise_descriptor_limit, "raise the limit on descriptors"          },
+        { reduce_privileges,     "give up privileges"                      },
+        { make_event,            "make an event loop"                      },
+        { enter_stage,           "prepare device nodes and masks"          },
+        { open_state,            "use the state directory"                 },
+        { make_launcher,         "load nsroot-init and the seccomp filters"},
+        { make_cgroups,          "find a cgroup for the sessions"          },
+        { make_ranges,           "divide the configured range of ids"      },
+        { make_roots,            "open the cache of roots"                 },
+        { make_sessions,         "make the table of sessions"              },
+        { make_server,           "make the Varlink server"                 },
+        { listen_on,             "listen"                                  },
+};
+
+static int make_all(Manager *m)
+{
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                int r = steps[i].make(m);
+                if (r < 0)
+                        return complain(r, steps[i].what);
+        }
+        return 0;
+}
+
+/* Connections first, then what their calls wait for. */
+static void manager_done(Manager *m)
+{
+        if (m->server)
+                server_free(m->server);
+        if (m->sessions)
+                sessions_free(m->sessions);
+        if (m->roots)
+                roots_free(m->roots);
+        if (m->ranges)
+                idranges_free(m->ranges);
+        if (m->cgroups)
+                cgroups_free(m->cgroups);
+        if (m->launcher)
+                launcher_free(m->launcher);
+        if (m->config)
+                config_free(m->config);
+        close_fd(m->state_fd);
+        sd_event_unref(m->event);
+}
+
+int manager_run(const ManagerOptions *options)
+{
+        _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF };
+        int r = load_config(&m, &m.config);
+
+        if (r < 0)
+                return r;
+        log_set_level(m.config->log_level);
+        r = make_all(&m);
+        if (r < 0)
+                return r;
+        log_info("nsrootd %s is ready; sessions' cgroups: %s.", NSROOT_VERSION,
+                 m.cgroups ? cgroups_path(m.cgroups) : "none");
+        (void)sd_notify(false, "READY=1\nSTATUS=Ready for sessions.");
+        r = sd_event_loop(m.event);
+        return r < 0 ? complain(r, "run the event loop") : 0;
+}

@@ -1,0 +1,275 @@
+/* See sessions.h. A list in the order of the starts: a few thousand at most, so it is walked. */
+#include "sessions.h"
+
+#include <time.h>
+
+struct Sessions {
+        SessionHost host;
+        Session **all;
+        size_t n, allocated;
+        sd_event_source *tidy;   /* a deferred look at what can be forgotten */
+        sd_event_source *forget; /* when the oldest of the ended is to be forgotten */
+        void (*all_ended)(void *userdata);
+        void *userdata;
+};
+
+static bool is_live(const Session *s)
+{
+        return session_state(s) != SESSION_EXITED;
+}
+
+static void remove_at(Sessions *t, size_t i)
+{
+        Session *s = t->all[i];
+
+        memmove(t->all + i, t->all + i + 1, (t->n - i - 1) * sizeof(*t->all));
+        t->n--;
+        session_free(s);
+}
+
+static size_t count_ended(const Sessions *t)
+{
+        return t->n - sessions_live(t);
+}
+
+/* Which of the ended ended first, or t->n. */
+static size_t find_oldest_ended(const Sessions *t)
+{
+        size_t oldest = t->n;
+
+        for (size_t i = 0; i < t->n; i++)
+                if (!is_live(t->all[i]) &&
+                    (oldest == t->n ||
+                     session_exited_realtime(t->all[i]) < session_exited_realtime(t->all[oldest])))
+                        oldest = i;
+        return oldest;
+}
+
+static uint64_t age(const Session *s)
+{
+        uint64_t now = now_usec(CLOCK_REALTIME), ended = session_exited_realtime(s);
+
+        return now > ended ? now - ended : 0;
+}
+
+static int tidy(Sessions *t)
+{
+        size_t excess = count_ended(t), oldest;
+
+        excess = excess > t->host.config->remember_max ? excess - t->host.config->remember_max : 0;
+        while ((oldest = find_oldest_ended(t)) < t->n &&
+               (excess || age(t->all[oldest]) >= t->host.config->remember_usec)) {
+                remove_at(t, oldest);
+                excess -= excess > 0;
+        }
+        if (oldest == t->n || t->host.config->remember_usec == USEC_INFINITY)
+                return sd_event_source_set_enabled(t->forget, SD_EVENT_OFF);
+        (void)sd_event_source_set_time_relative(t->forget,
+                                                t->host.config->remember_usec - age(t->all[oldest]));
+        return sd_event_source_set_enabled(t->forget, SD_EVENT_ONESHOT);
+}
+
+static int on_tidy(sd_event_source *source, void *userdata)
+{
+        Sessions *t = userdata;
+
+        (void)tidy(t);
+        if (t->all_ended && sessions_live(t) == 0)
+                t->all_ended(t->userdata);
+        return 0;
+}
+
+static int on_forget(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        (void)tidy(userdata);
+        return 0;
+}
+
+/* Not here: the session that tells of its end is still at work. */
+static void on_exited(Session *s, void *userdata)
+{
+        Sessions *t = userdata;
+
+        (void)sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
+        if (t->host.cgroups)
+                (void)cgroups_sweep(t->host.cgroups);
+}
+
+int sessions_new(const SessionHost *host, Sessions **ret)
+{
+        _cleanup_(sessions_freep) Sessions *t = calloc(1, sizeof(*t));
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        t->host = *host;
+        t->host.on_exited = on_exited;
+        t->host.userdata = t;
+        r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(t->tidy, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time(host->event, &t->forget, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC,
+                                      on_forget, t);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(t->forget, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(t);
+        return 0;
+}
+
+Sessions *sessions_free(Sessions *t)
+{
+        while (t->n)
+                remove_at(t, t->n - 1);
+        sd_event_source_disable_unref(t->tidy);
+        sd_event_source_disable_unref(t->forget);
+        free(t->all);
+        free(t);
+        return NULL;
+}
+
+void sessions_set_config(Sessions *t, const Config *config)
+{
+        t->host.config = config;
+        (void)tidy(t);
+}
+
+static const char *name_of(const Session *s)
+{
+        return session_spec(s)->name;
+}
+
+bool sessions_has_name(const Sessions *t, uid_t owner, const char *name)
+{
+        for (size_t i = 0; name && i < t->n; i++) {
+                const Session *s = t->all[i];
+
+                if (is_live(s) && session_owner(s) == owner && name_of(s) && streq(name_of(s), name))
+                        return true;
+        }
+        return false;
+}
+
+static int make_room(Sessions *t)
+{
+        size_t n = MAX(t->allocated * 2, (size_t)32);
+        Session **grown;
+
+        if (t->n < t->allocated)
+                return 0;
+        grown = reallocarray(t->all, n, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        t->all = grown;
+        t->allocated = n;
+        return 0;
+}
+
+int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Session **ret,
+                   LaunchFailure *f)
+{
+        int r = make_room(t);
+
+        if (r < 0) {
+                session_request_done(request);
+                return r;
+        }
+        r = session_start(&t->host, request, watch, ret, f);
+        if (r < 0)
+                return r;
+        t->all[t->n++] = *ret;
+        return 0;
+}
+
+static bool is_visible(const Session *s, uid_t caller)
+{
+        return caller == 0 || session_owner(s) == caller;
+}
+
+/* The one of that name: a live one before those that ended, of which the latest. */
+static int find_by_name(const Sessions *t, uid_t caller, const char *name, Session **ret)
+{
+        Session *found = NULL;
+
+        for (size_t i = 0; i < t->n; i++) {
+                Session *s = t->all[i];
+
+                if (!is_visible(s, caller) || !name_of(s) || !streq(name_of(s), name))
+                        continue;
+                if (found && is_live(found) && is_live(s))
+                        return -ENOTUNIQ; /* root sees the names of several owners */
+                if (!found || !is_live(found))
+                        found = s;
+        }
+        if (!found)
+                return -ENOENT;
+        *ret = found;
+        return 0;
+}
+
+static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, Session **ret)
+{
+        size_t length = strlen(text);
+        Session *found = NULL;
+
+        for (size_t i = 0; i < t->n; i++) {
+                Session *s = t->all[i];
+
+                if (!is_visible(s, caller) || strncmp(session_id(s), text, length) != 0)
+                        continue;
+                if (found)
+                        return -ENOTUNIQ;
+                found = s;
+        }
+        if (!found)
+                return -ENOENT;
+        *ret = found;
+        return 0;
+}
+
+int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **ret)
+{
+        int r = text[0] ? find_by_name(t, caller, text, ret) : -ENOENT;
+
+        return r == -ENOENT && text[0] ? find_by_prefix(t, caller, text, ret) : r;
+}
+
+Session *sessions_next(const Sessions *t, uid_t caller, size_t *cursor)
+{
+        while (*cursor < t->n) {
+                Session *s = t->all[(*cursor)++];
+
+                if (is_visible(s, caller))
+                        return s;
+        }
+        return NULL;
+}
+
+size_t sessions_live(const Sessions *t)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < t->n; i++)
+                n += is_live(t->all[i]);
+        return n;
+}
+
+size_t sessions_live_of(const Sessions *t, uid_t uid)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < t->n; i++)
+                n += is_live(t->all[i]) && session_owner(t->all[i]) == uid;
+        return n;
+}
+
+int sessions_end_all(Sessions *t, void (*done)(void *userdata), void *userdata)
+{
+        t->all_ended = done;
+        t->userdata = userdata;
+        for (size_t i = 0; i < t->n; i++)
+                session_kill(t->all[i], CAUSE_STOPPED);
+        return sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
+}

@@ -50,10 +50,10 @@
         X(SHM, shm, "mount /dev/shm")                                                                       \
         X(MQUEUE, mqueue, "mount /dev/mqueue")                                                              \
         X(SCRATCH, scratch, "mount ")                                                                       \
-        X(USER_LIMITS, user_limits, "write /proc/sys/user/")                                                \
-        X(READ_ONLY, read_only, "make read-only: ")                                                         \
         X(MASKS, masks, "mask ")                                                                            \
         X(CPU_MASKS, cpu_masks, "mask thermal_throttle of processor ")                                      \
+        X(USER_LIMITS, user_limits, "write /proc/sys/user/")                                                \
+        X(READ_ONLY, read_only, "make read-only: ")                                                         \
         X(PIVOT, pivot, "pivot_root")                                                                       \
         X(DETACH, detach, "detach the old root")                                                            \
         X(LOOPBACK, loopback, "bring up the loopback interface")                                            \

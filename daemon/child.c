@@ -42,20 +42,12 @@ static int attach(int tree, const char *to)
         return r;
 }
 
-/* Binds `from` onto `to` with at least the given attributes; both exist. */
-static int bind_mount(const char *from, const char *to, uint64_t attributes)
+/* Binds `from` onto `to`, as it is mounted; both exist. */
+static int bind_mount(const char *from, const char *to)
 {
-        struct mount_attr attr = { .attr_set = attributes };
         int tree = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 
-        if (tree < 0)
-                return -errno;
-        if (attributes && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-                int r = -errno;
-                close(tree);
-                return r;
-        }
-        return attach(tree, to);
+        return tree < 0 ? -errno : attach(tree, to);
 }
 
 static int write_file(const char *path, const char *text)
@@ -194,7 +186,7 @@ static int do_nodes(Child *c)
                 const char *to = nodes[c->index][1];
                 int r = check(mknod(to, S_IFREG | 0666, 0));
 
-                r = r < 0 ? r : bind_mount(nodes[c->index][0], to, 0);
+                r = r < 0 ? r : bind_mount(nodes[c->index][0], to);
                 if (r < 0)
                         return r;
         }
@@ -237,35 +229,8 @@ static int do_scratch(Child *c)
         };
 
         for (c->index = 0; c->index < ELEMENTSOF(directories); c->index++) {
-                int r = bind_mount(directories[c->index][0], directories[c->index][1], 0);
+                int r = bind_mount(directories[c->index][0], directories[c->index][1]);
                 if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int do_user_limits(Child *c)
-{
-#define X(name, value) { "proc/sys/user/" name, value },
-        static const char *const limits[][2] = { PROFILE_USER_LIMITS(X) };
-#undef X
-        for (c->index = 0; c->index < ELEMENTSOF(limits); c->index++) {
-                int r = write_file(limits[c->index][0], limits[c->index][1]);
-                if (r < 0 && r != -ENOENT)
-                        return r;
-        }
-        return 0;
-}
-
-static int do_read_only(Child *c)
-{
-#define X(path) path,
-        static const char *const paths[] = { PROFILE_READ_ONLY(X) };
-#undef X
-        for (c->index = 0; c->index < ELEMENTSOF(paths); c->index++) {
-                const char *path = paths[c->index] + 1;
-                int r = bind_mount(path, path, MOUNT_ATTR_RDONLY);
-                if (r < 0 && r != -ENOENT)
                         return r;
         }
         return 0;
@@ -278,7 +243,7 @@ static int mask(const char *path)
 
         if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return bind_mount(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path, 0);
+        return bind_mount(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path);
 }
 
 static int do_masks(Child *c)
@@ -315,6 +280,45 @@ static int do_cpu_masks(Child *c)
                 cpu_mask_path(path, c->index);
                 int r = mask(path);
                 if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* After the masks: an open_tree(2) makes a mount namespace for what it clones, of which there may be none
+ * after this. */
+static int do_user_limits(Child *c)
+{
+#define X(name, value) { "proc/sys/user/" name, value },
+        static const char *const limits[][2] = { PROFILE_USER_LIMITS(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(limits); c->index++) {
+                int r = write_file(limits[c->index][0], limits[c->index][1]);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+        }
+        return 0;
+}
+
+/* And so by mount(2). */
+static int make_read_only(const char *path)
+{
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+        if (mount(path, path, NULL, MS_BIND, NULL) < 0 ||
+            mount_setattr(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &attr, sizeof(attr)) < 0)
+                return -errno;
+        return 0;
+}
+
+static int do_read_only(Child *c)
+{
+#define X(path) path,
+        static const char *const paths[] = { PROFILE_READ_ONLY(X) };
+#undef X
+        for (c->index = 0; c->index < ELEMENTSOF(paths); c->index++) {
+                int r = make_read_only(paths[c->index] + 1);
+                if (r < 0 && r != -ENOENT)
                         return r;
         }
         return 0;

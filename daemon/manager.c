@@ -188,11 +188,16 @@ static int make_event(Manager *m)
 static int enter_stage(Manager *m)
 {
         const char *what = "";
-        int r = stage_enter(&what);
+        int r = stage_enter(m->options->state_dir, &what);
 
         if (r < 0)
                 log_error("Preparing what sessions are made of failed at %s.", what);
         return r;
+}
+
+static int isolate(Manager *m)
+{
+        return stage_isolate();
 }
 
 /* Ours alone: 0700, root's, and no second daemon on it. Opened after the stage, or its mount would be a
@@ -318,8 +323,9 @@ static const struct {
         {raise_descriptor_limit, "raise the limit on descriptors"          },
         { reduce_privileges,     "give up privileges"                      },
         { make_event,            "make an event loop"                      },
-        { enter_stage,           "prepare device nodes and masks"          },
+        { isolate,               "make a mount namespace"                  },
         { open_state,            "use the state directory"                 },
+        { enter_stage,           "prepare device nodes and masks"          },
         { make_launcher,         "load nsroot-init and the seccomp filters"},
         { make_cgroups,          "find a cgroup for the sessions"          },
         { make_ranges,           "divide the configured range of ids"      },

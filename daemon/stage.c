@@ -9,15 +9,16 @@
 
 #include "profile.h"
 
-static int private_namespace(void)
+int stage_isolate(void)
 {
         if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 return -errno;
         return 0;
 }
 
-/* A tmpfs on top of "/": every name of the host goes on to mean what it did, for a path starts below it. */
-static int enter_tmpfs(void)
+/* Not on top of "/", where it would be in nobody's way: the kernel takes who lives below a mounted root for
+ * one in a chroot, and gives him no user namespace. */
+static int enter_tmpfs(const char *mount_point)
 {
         _cleanup_close_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
         _cleanup_close_ int tree = -EBADF;
@@ -28,7 +29,8 @@ static int enter_tmpfs(void)
             fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 return -errno;
         tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-        if (tree < 0 || move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0)
+        if (tree < 0 || move_mount(tree, "", AT_FDCWD, mount_point, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+            fchdir(tree) < 0)
                 return -errno;
         return 0;
 }
@@ -81,23 +83,17 @@ static int seal(void)
         return mount_setattr(AT_FDCWD, ".", 0, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
-int stage_enter(const char **ret_what)
+int stage_enter(const char *mount_point, const char **ret_what)
 {
-        const char *what = "a mount namespace of its own";
-        int r = private_namespace();
+        const char *what = mount_point;
+        int r = enter_tmpfs(mount_point);
 
-        if (r >= 0) {
-                what = "a tmpfs";
-                r = enter_tmpfs();
-        }
         if (r >= 0)
                 r = make_masks();
         if (r >= 0)
                 r = bind_nodes(&what);
-        if (r >= 0) {
-                what = "a read-only mount";
+        if (r >= 0)
                 r = seal();
-        }
         if (r < 0)
                 *ret_what = what;
         return r;

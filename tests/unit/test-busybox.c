@@ -140,6 +140,9 @@ Test(busybox_tree, the_twelve)
         cr_assert_eq(n, (int)ELEMENTSOF(names) + 2);
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 cr_expect_str_eq(found[i + 2]->d_name, names[i]);
+        for (int i = 0; i < n; i++)
+                free(found[i]);
+        free(found);
 }
 
 Test(busybox_tree, modes_whatever_the_umask)

@@ -23,6 +23,8 @@ static int base = -1, state = -1;
 static sd_event *event;
 static Roots *roots;
 static RootSource sources[4];
+static char urls[32][64];
+static size_t n_urls;
 static RootConfig root_configs[2] = {
         {.name = (char *)"busybox", .kind = (char *)"busybox", .sources = sources},
         { .name = (char *)"other",  .kind = (char *)"busybox", .sources = sources},
@@ -66,10 +68,10 @@ TestSuite(roots, .init = set_up, .fini = tear_down, .timeout = 120);
 
 /* ---- Sources ---- */
 
-static void set_sources(size_t n, const char *const *urls)
+static void set_sources(size_t n, const char *const *given)
 {
         for (size_t i = 0; i < n; i++)
-                sources[i] = (RootSource){ .url = (char *)urls[i] };
+                sources[i] = (RootSource){ .url = (char *)given[i] };
         root_configs[0].n_sources = root_configs[1].n_sources = n;
 }
 
@@ -80,10 +82,9 @@ static void set_sources(size_t n, const char *const *urls)
 /* A file below the test's directory, as a URL that lives as long as the test. */
 static char *url_of(const char *name)
 {
-        char *url;
-
-        cr_assert_gt(asprintf(&url, "file:%s/%s", directory, name), 0);
-        return url;
+        cr_assert_lt(n_urls, ELEMENTSOF(urls));
+        snprintf(urls[n_urls], sizeof(urls[0]), "file:%s/%s", directory, name);
+        return urls[n_urls++];
 }
 
 static char *make_file(const char *name, const void *data, size_t size, mode_t mode)

@@ -17,6 +17,7 @@ int connection_open(const char *path, Link **ret)
 {
         _cleanup_close_ int fd = -EBADF;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        static const LinkLimits limits = { REPLY_SIZE_MAX, MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX + 1 };
         struct timeval patience = { .tv_sec = CONNECT_SECONDS };
 
         if (strlen(path) >= sizeof(address.sun_path))
@@ -30,7 +31,7 @@ int connection_open(const char *path, Link **ret)
                 return -errno;
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
-        return link_new(TAKE_FD(fd), MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX + 1, ret);
+        return link_new(TAKE_FD(fd), &limits, ret);
 }
 
 /* 0; -ETIMEDOUT. A signal's handler may run in between; it does not cut the wait short. */

@@ -22,7 +22,7 @@ typedef struct Outgoing {
 
 struct Link {
         int fd;
-        size_t message_max, queue_max;
+        LinkLimits limits;
 
         char *message; /* the part of the message that is here: in proportion to what the peer sent */
         size_t length, size;
@@ -37,7 +37,7 @@ union control {
         char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 };
 
-int link_new(int fd, size_t message_max, size_t queue_max, Link **ret)
+int link_new(int fd, const LinkLimits *limits, Link **ret)
 {
         Link *l;
 
@@ -47,8 +47,7 @@ int link_new(int fd, size_t message_max, size_t queue_max, Link **ret)
                 return -ENOMEM;
         }
         l->fd = fd;
-        l->message_max = message_max;
-        l->queue_max = queue_max;
+        l->limits = *limits;
         l->tail = &l->first;
         *ret = l;
         return 0;
@@ -141,7 +140,7 @@ static int receive(Link *l, size_t length, Fds *fds)
 /* Doubles, so that a message that comes byte by byte is not copied as often. */
 static int reserve(Link *l, size_t more)
 {
-        size_t size = MAX(l->length + more, MIN(l->size * 2, l->message_max + 1));
+        size_t size = MAX(l->length + more, MIN(l->size * 2, l->limits.read_max + 1));
         char *bigger;
 
         if (l->length + more <= l->size)
@@ -191,7 +190,7 @@ static int read_part(Link *l)
                 return link_is_partial(l) ? -ECONNRESET : -ENOTCONN;
         end = memchr(ahead, '\0', (size_t)n);
         length = end ? (size_t)(end - ahead) : (size_t)n;
-        if (length > l->message_max - l->length)
+        if (length > l->limits.read_max - l->length)
                 return -E2BIG;
         r = receive_part(l, length + (end ? 1 : 0));
         if (r < 0)
@@ -219,9 +218,9 @@ int link_queue(Link *l, const char *message, size_t length, Fds *fds)
 {
         Outgoing *o;
 
-        if (length > l->message_max)
+        if (length > l->limits.write_max)
                 return -E2BIG;
-        if (l->queued + length + 1 > l->queue_max)
+        if (l->queued && l->queued + length + 1 > l->limits.queue_max)
                 return -ENOBUFS;
         o = malloc(sizeof(*o) + length + 1);
         if (!o)

@@ -10,9 +10,13 @@
 
 typedef struct Link Link;
 
-/* Takes fd, also on failure. message_max: the largest message either way, without its NUL; queue_max: how
- * many bytes may wait to be sent. */
-int link_new(int fd, size_t message_max, size_t queue_max, Link **ret);
+typedef struct LinkLimits {
+        size_t read_max, write_max; /* the largest message in either direction, without its NUL */
+        size_t queue_max;           /* how many bytes may wait to be sent; one message alone may always be */
+} LinkLimits;
+
+/* Takes fd, also on failure. */
+int link_new(int fd, const LinkLimits *limits, Link **ret);
 Link *link_free(Link *l); /* closes the socket and every descriptor still queued; returns NULL */
 DEFINE_CLEANUP(Link *, link_free);
 
@@ -21,7 +25,7 @@ int link_fd(const Link *l);
 /* Reads one message, without blocking. 1: *ret_message (owned by the caller, NUL-terminated, *ret_length
  * without the NUL) and *ret_fds (what came with it, CLOEXEC) are set. -EAGAIN: not whole yet
  * (link_is_partial says whether it began). -ENOTCONN: the peer closed between messages; -ECONNRESET: in the
- * middle of one; -E2BIG: longer than message_max or more than FDS_MAX descriptors; -EPROTO: descriptors that
+ * middle of one; -E2BIG: longer than read_max or more than FDS_MAX descriptors; -EPROTO: descriptors that
  * do not come with a message's first byte; other errors of recvmsg(2). After anything but 1 and -EAGAIN the
  * link is of no more use. */
 int link_read(Link *l, char **ret_message, size_t *ret_length, Fds *ret_fds);
@@ -29,7 +33,8 @@ int link_read(Link *l, char **ret_message, size_t *ret_length, Fds *ret_fds);
 bool link_is_partial(const Link *l);
 
 /* Queues one message (length without NUL; the NUL is added). Takes the descriptors in *fds (may be NULL) if
- * it succeeds. -ENOBUFS: more than queue_max would wait; -E2BIG. Does not send: link_flush does. */
+ * it succeeds. -ENOBUFS: others wait already, and it would be too much; -E2BIG: longer than
+ * write_max. Does not send: link_flush does. */
 int link_queue(Link *l, const char *message, size_t length, Fds *fds);
 /* Sends what it can without blocking. 0: all is sent; 1: some is left, wait for EPOLLOUT; or negative. */
 int link_flush(Link *l);

@@ -6,6 +6,7 @@
 #define STATE_DIR_DEFAULT        "/var/lib/nsrootd"
 
 #define MESSAGE_SIZE_MAX         (256 * 1024) /* of one Varlink message, its NUL not counted */
+#define REPLY_SIZE_MAX           (16 * 1024 * 1024) /* the other way: a List of all there can be */
 #define MESSAGE_DEPTH_MAX        8
 #define MESSAGE_VALUES_MAX       8192
 

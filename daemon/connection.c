@@ -228,7 +228,8 @@ int connection_new(sd_event *event, int fd, const Peer *peer, const ServerLimits
         TAKE_FD(pidfd);
         set_phase(c, PHASE_IDLE);
 
-        int r = link_new(TAKE_FD(socket_fd), MESSAGE_SIZE_MAX, limits->queue_max, &c->link);
+        const LinkLimits sizes = { MESSAGE_SIZE_MAX, REPLY_SIZE_MAX, limits->queue_max };
+        int r = link_new(TAKE_FD(socket_fd), &sizes, &c->link);
         if (r >= 0)
                 r = add_sources(c);
         if (r < 0)

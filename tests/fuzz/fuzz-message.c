@@ -131,13 +131,14 @@ static void send_piece(int peer, const uint8_t *data, size_t size, bool with_fd)
 
 static Outcome run_stream(const uint8_t *data, size_t size, size_t piece, bool with_fd)
 {
+        static const LinkLimits limits = { MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX };
         _cleanup_(link_freep) Link *l = NULL;
         Outcome o = { .end = -EAGAIN };
         bool alive = true;
         int fds[2];
 
         must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-        must(link_new(fds[0], MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX, &l) == 0);
+        must(link_new(fds[0], &limits, &l) == 0);
         for (size_t at = 0; at < size && alive; at += piece) {
                 send_piece(fds[1], data + at, MIN(piece, size - at), with_fd && at == 0);
                 alive = read_all(l, &o);

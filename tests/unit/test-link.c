@@ -28,10 +28,11 @@ static void pair_done(Pair *p)
 
 static void pair_init(Pair *p)
 {
+        static const LinkLimits limits = { MESSAGE_MAX, MESSAGE_MAX, QUEUE_MAX };
         int fds[2];
 
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-        cr_assert_eq(link_new(fds[0], MESSAGE_MAX, QUEUE_MAX, &p->link), 0);
+        cr_assert_eq(link_new(fds[0], &limits, &p->link), 0);
         p->peer = fds[1];
 }
 
@@ -408,6 +409,20 @@ Test(link, what_is_not_sent_is_limited)
         cr_expect_eq(link_queue(p.link, text, QUEUE_MAX - link_queued(p.link), &fds), -ENOBUFS);
         cr_expect_eq(fds.n, 1, "not taken");
         cr_expect_eq(link_queue(p.link, text, QUEUE_MAX - link_queued(p.link) - 1, &fds), 0);
+}
+
+Test(link, one_message_may_wait_however_long_it_is)
+{
+        static const LinkLimits limits = { MESSAGE_MAX, QUEUE_MAX * 4, QUEUE_MAX };
+        static char text[QUEUE_MAX * 2];
+        _cleanup_(link_freep) Link *l = NULL;
+        int fds[2];
+
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        cr_assert_eq(link_new(fds[0], &limits, &l), 0);
+        cr_expect_eq(link_queue(l, text, sizeof(text), NULL), 0);
+        cr_expect_eq(link_queue(l, text, 1, NULL), -ENOBUFS);
+        close(fds[1]);
 }
 
 Test(link, sending_to_nobody_is_an_error_and_no_signal)

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "protocol.h"
 #include "server.h"
 
 #define WAIT_STEPS 300 /* of 10 ms: how long to wait for what must come */
@@ -77,10 +78,10 @@ static int method_echo_fd(Call *c, json_object *params, void *userdata, Error *e
 
 static int method_too_long(Call *c, json_object *params, void *userdata, Error *e)
 {
-        _cleanup_free_ char *text = malloc(300 * KIB);
-        memset(text, 'x', 300 * KIB);
+        _cleanup_free_ char *text = malloc(REPLY_SIZE_MAX);
+        memset(text, 'x', REPLY_SIZE_MAX);
         json_object *reply = json_object_new_object();
-        json_object_object_add(reply, "text", json_object_new_string_len(text, 300 * KIB));
+        json_object_object_add(reply, "text", json_object_new_string_len(text, REPLY_SIZE_MAX));
         call_reply(c, reply, NULL);
         return 0;
 }

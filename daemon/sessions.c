@@ -3,12 +3,15 @@
 
 #include <time.h>
 
+#define SWEEP_INTERVAL (20 * USEC_PER_MSEC)
+
 struct Sessions {
         SessionHost host;
         Session **all;
         size_t n, allocated;
         sd_event_source *tidy;   /* a deferred look at what can be forgotten */
         sd_event_source *forget; /* when the oldest of the ended is to be forgotten */
+        sd_event_source *sweep;  /* when cgroups that were busy are looked at again */
         void (*all_ended)(void *userdata);
         void *userdata;
 };
@@ -69,14 +72,29 @@ static int tidy(Sessions *t)
         return sd_event_source_set_enabled(t->forget, SD_EVENT_ONESHOT);
 }
 
+/* A cgroup stays busy for a moment after its last process was reaped. */
+static bool swept(Sessions *t)
+{
+        if (!t->host.cgroups || cgroups_sweep(t->host.cgroups) == 0)
+                return true;
+        (void)sd_event_source_set_time_relative(t->sweep, SWEEP_INTERVAL);
+        (void)sd_event_source_set_enabled(t->sweep, SD_EVENT_ONESHOT);
+        return false;
+}
+
 static int on_tidy(sd_event_source *source, void *userdata)
 {
         Sessions *t = userdata;
 
         (void)tidy(t);
-        if (t->all_ended && sessions_live(t) == 0)
+        if (swept(t) && t->all_ended && sessions_live(t) == 0)
                 t->all_ended(t->userdata);
         return 0;
+}
+
+static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        return on_tidy(source, userdata);
 }
 
 static int on_forget(sd_event_source *source, uint64_t usec, void *userdata)
@@ -91,8 +109,13 @@ static void on_exited(Session *s, void *userdata)
         Sessions *t = userdata;
 
         (void)sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
-        if (t->host.cgroups)
-                (void)cgroups_sweep(t->host.cgroups);
+}
+
+static int add_timer(Sessions *t, sd_event_source **ret, uint64_t accuracy, sd_event_time_handler_t handler)
+{
+        int r = sd_event_add_time(t->host.event, ret, CLOCK_MONOTONIC, UINT64_MAX, accuracy, handler, t);
+
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 int sessions_new(const SessionHost *host, Sessions **ret)
@@ -109,10 +132,9 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         if (r >= 0)
                 r = sd_event_source_set_enabled(t->tidy, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_time(host->event, &t->forget, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC,
-                                      on_forget, t);
+                r = add_timer(t, &t->forget, USEC_PER_SEC, on_forget);
         if (r >= 0)
-                r = sd_event_source_set_enabled(t->forget, SD_EVENT_OFF);
+                r = add_timer(t, &t->sweep, SWEEP_INTERVAL, on_sweep);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(t);
@@ -125,6 +147,7 @@ Sessions *sessions_free(Sessions *t)
                 remove_at(t, t->n - 1);
         sd_event_source_disable_unref(t->tidy);
         sd_event_source_disable_unref(t->forget);
+        sd_event_source_disable_unref(t->sweep);
         free(t->all);
         free(t);
         return NULL;

@@ -6,6 +6,7 @@ Knows the protocol, and keeps what it was asked in self.calls. Knows nothing of 
 
 import array
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -51,8 +52,8 @@ class Peer:
     def reply(self, parameters=None, fds=(), **more):
         self.send_bytes(json.dumps({"parameters": parameters or {}, **more}).encode() + b"\0", fds)
 
-    def error(self, name, **parameters):
-        self.reply(parameters, error=name)
+    def error(self, error, **parameters):
+        self.reply(parameters, error=error)
 
     def close_fds(self):
         for fd in self.fds:
@@ -72,7 +73,7 @@ class Fake:
         self.handlers = {SESSION + "Run": self.run, SESSION + "Signal": self.signal, **(handlers or {})}
         self.on_accept = on_accept
         self.calls = []  # (method, parameters), in the order they came
-        self.lent = []   # of the last Run: {parameter: what fstat(2) and the flags say}
+        self.lent = {}   # of the last Run: {parameter: (its stat_result, whether it blocks)}
         self.process = None
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.bind(self.path)
@@ -118,23 +119,22 @@ class Fake:
         master = slave = None
         if parameters.get("terminal"):
             master, slave = os.openpty()
-            termios.tcsetwinsize(slave, (parameters.get("rows", 24), parameters.get("columns", 80))) \
-                if hasattr(termios, "tcsetwinsize") else None
+            termios.tcsetwinsize(slave, (parameters.get("rows", 0), parameters.get("columns", 0)))
         standard = [lent.get(f"standard{name}", slave if slave is not None else subprocess.DEVNULL)
                     for name in ("Input", "Output", "Error")]
         self.process = subprocess.Popen(
             parameters.get("arguments", ["sh"]), stdin=standard[0], stdout=standard[1], stderr=standard[2],
             start_new_session=True, cwd="/",
-            preexec_fn=(lambda: termios_controlling(slave)) if slave is not None else None)
+            preexec_fn=slave and (lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0)))
         lifeline = os.dup(lent["lifeline"])
         peer.close_fds()
+        threading.Thread(target=self._watch, args=(lifeline, self.process), daemon=True).start()
         if slave is not None:
             os.close(slave)
             peer.reply({"session": session(), "ptyFileDescriptor": 0}, fds=[master], continues=True)
             os.close(master)
         else:
             peer.reply({"session": session()}, continues=True)
-        threading.Thread(target=self._watch, args=(lifeline, self.process), daemon=True).start()
         status = self.process.wait()
         result = {"cause": "exited", "code": status} if status >= 0 else \
             {"cause": "signaled", "signal": signal.Signals(-status).name}
@@ -147,10 +147,7 @@ class Fake:
             os.killpg(process.pid, signal.SIGKILL)
 
     def signal(self, peer, parameters):
-        os.killpg(self.process.pid, getattr(signal, parameters["signal"]))
+        """SIGTSTP does not stop an orphaned process group, which is what this one is."""
+        name = "SIGSTOP" if parameters["signal"] == "SIGTSTP" else parameters["signal"]
+        os.killpg(self.process.pid, getattr(signal, name))
         peer.reply()
-
-
-def termios_controlling(slave):
-    import fcntl
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)

@@ -306,8 +306,14 @@ static int listen_passed(Manager *m)
 
 static int listen_on(Manager *m)
 {
-        return m->options->listen_path ? server_listen_path(m->server, m->options->listen_path)
-                                       : listen_passed(m);
+        const char *path = m->options->listen_path;
+        int r = path ? server_listen_path(m->server, path) : listen_passed(m);
+
+        if (r == -EADDRINUSE)
+                log_error("Somebody listens on %s already: stop it, or choose another --listen.", path);
+        else if (r < 0 && path)
+                log_error("The socket was to be %s.", path);
+        return r;
 }
 
 static int reduce_privileges(Manager *m)

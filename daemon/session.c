@@ -1,6 +1,7 @@
 /* See session.h. */
 #include "session.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -16,6 +17,7 @@
 
 #define ID_LENGTH            12
 #define START_TIMEOUT        (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
+#define REAP_PATIENCE_MSEC   500
 #define MAIN_COMMAND         1
 #define ARGUMENTS_SHOWN      32
 #define ARGUMENT_BYTES_SHOWN 512
@@ -530,16 +532,24 @@ int session_start(const SessionHost *host, SessionRequest *request, SessionWatch
         return 0;
 }
 
-Session *session_free(Session *s)
+/* What does not die at once (it hangs in a filesystem of its own) must not keep the daemon. */
+static void kill_and_reap(Session *s)
 {
+        struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
         siginfo_t info;
 
+        if (s->pidfd < 0)
+                return;
+        kill_init(s);
+        (void)poll(&p, 1, REAP_PATIENCE_MSEC);
+        (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
+}
+
+Session *session_free(Session *s)
+{
         while (s->watches)
                 session_unwatch(s->watches);
-        if (s->pidfd >= 0) {
-                kill_init(s);
-                (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED);
-        }
+        kill_and_reap(s);
         release(s);
         spec_done(&s->spec);
         free(s->root_name);

@@ -191,7 +191,9 @@ static void complete_result(Session *s)
         if (!s->exited_monotonic)
                 s->exited_monotonic = now_usec(CLOCK_MONOTONIC);
         s->exited_realtime = now_usec(CLOCK_REALTIME);
-        r->has_status = s->has_result_event;
+        r->has_status = s->was_started;
+        if (!s->has_result_event) /* the end of PID 1 is SIGKILL for all others */
+                r->status = SIGKILL;
         r->wall_usec = s->was_started ? s->exited_monotonic - s->started_monotonic : RESULT_NONE;
         r->cause = find_cause(s);
         if (s->cgroup && cgroup_memory_peak(s->cgroup, &r->memory_peak) < 0)

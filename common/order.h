@@ -27,6 +27,7 @@
         X(LEAF, leaf, "create the session's cgroup")                                                        \
         X(CLONE, clone, "create the session's namespaces")                                                  \
         X(MAPS, maps, "write the session's id maps")                                                        \
+        X(OOM, oom, "set oom_score_adj")                                                                    \
         X(TREE, tree, "prepare the cached root")                                                            \
         X(ORDERS, orders, "send the first orders")                                                          \
         X(START, start, "start the session in time")
@@ -34,7 +35,6 @@
 #define CHILD_STEPS(X)                                                                                      \
         X(WAIT, wait, "wait for the daemon")                                                                \
         X(CGROUP, cgroup, "unshare the cgroup namespace")                                                   \
-        X(OOM, oom, "set oom_score_adj")                                                                    \
         X(IDS, ids, "become root of the session")                                                           \
         X(PROCESS, process, "reset the process")                                                            \
         X(PRIVATE, private, "make mounts private")                                                          \

@@ -86,12 +86,6 @@ static int do_cgroup(Child *c)
         return check(unshare(CLONE_NEWCGROUP));
 }
 
-/* Before the ids change: the file is the daemon's until then. */
-static int do_oom(Child *c)
-{
-        return write_file("/proc/self/oom_score_adj", c->plan->oom_score_adj);
-}
-
 /* The plain system calls: the C library's would tell threads that are not here. */
 static int do_ids(Child *c)
 {

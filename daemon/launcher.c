@@ -182,6 +182,17 @@ static int write_maps(pid_t pid, uint32_t first_id)
         return 0;
 }
 
+/* Here and not by the child, which is a capable process in its own user namespace only: the kernel remembers
+ * what CAP_SYS_RESOURCE of the host wrote as the least that the process, and what it starts, may ever set
+ * itself. */
+static int write_oom_score_adj(pid_t pid, const char *text)
+{
+        char path[32];
+
+        snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+        return write_file_at(AT_FDCWD, path, text);
+}
+
 static int make_lower(const Launch *launch, pid_t pid, int *ret)
 {
         _cleanup_close_ int userns = -EBADF;
@@ -218,6 +229,9 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
 
         if (r < 0)
                 return fail(f, STEP_MAPS, r);
+        r = write_oom_score_adj(child->pid, launch->child.oom_score_adj);
+        if (r < 0)
+                return fail(f, STEP_OOM, r);
         r = make_lower(launch, child->pid, &lower);
         if (r < 0)
                 return fail(f, STEP_TREE, r);

@@ -11,6 +11,9 @@ static const cap_value_t needed[] = {
         CAP_SYS_ADMIN,    CAP_SETUID, CAP_SETGID, CAP_CHOWN,
         CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL,   CAP_SETPCAP,
 };
+/* Kept where it is there (in a container it may not be): a session cannot take back an oom_score_adj that
+ * this set. */
+static const cap_value_t welcome[] = { CAP_SYS_RESOURCE };
 
 static void cap_freep(cap_t *c)
 {
@@ -64,24 +67,46 @@ int privilege_check(char **ret_missing)
         return -EPERM;
 }
 
-static bool is_needed(cap_value_t c)
+static bool is_in(cap_value_t c, const cap_value_t *list, size_t n)
 {
-        for (size_t i = 0; i < ELEMENTSOF(needed); i++)
-                if (needed[i] == c)
+        for (size_t i = 0; i < n; i++)
+                if (list[i] == c)
                         return true;
         return false;
+}
+
+/* What is needed, and what is welcome and there; then nothing else can come back. */
+static int find_kept(cap_t kept)
+{
+        _cleanup_(cap_freep) cap_t own = cap_get_proc();
+
+        if (!own)
+                return -errno;
+        for (cap_value_t c = 0; c < cap_max_bits(); c++) {
+                cap_flag_value_t keep = CAP_CLEAR;
+
+                if (is_in(c, needed, ELEMENTSOF(needed)))
+                        keep = CAP_SET;
+                else if (is_in(c, welcome, ELEMENTSOF(welcome)) &&
+                         cap_get_flag(own, c, CAP_PERMITTED, &keep) < 0)
+                        return -errno;
+                if (cap_set_flag(kept, CAP_PERMITTED, 1, &c, keep) < 0 ||
+                    cap_set_flag(kept, CAP_EFFECTIVE, 1, &c, keep) < 0)
+                        return -errno;
+                if (keep == CAP_CLEAR && cap_get_bound(c) > 0 && cap_drop_bound(c) < 0)
+                        return -errno;
+        }
+        return 0;
 }
 
 int privilege_reduce(void)
 {
         _cleanup_(cap_freep) cap_t kept = cap_init();
+        int r = kept ? find_kept(kept) : -ENOMEM;
 
-        for (cap_value_t c = 0; c < cap_max_bits(); c++)
-                if (!is_needed(c) && cap_get_bound(c) > 0 && cap_drop_bound(c) < 0)
-                        return -errno;
-        if (!kept || cap_set_flag(kept, CAP_PERMITTED, ELEMENTSOF(needed), needed, CAP_SET) < 0 ||
-            cap_set_flag(kept, CAP_EFFECTIVE, ELEMENTSOF(needed), needed, CAP_SET) < 0 ||
-            cap_set_proc(kept) < 0)
+        if (r < 0)
+                return r;
+        if (cap_set_proc(kept) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+        return 0;
 }

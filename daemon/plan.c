@@ -1,6 +1,7 @@
 /* See plan.h. */
 #include "plan.h"
 
+#include <search.h>
 #include <stdio.h>
 
 #include "config.h"
@@ -20,59 +21,79 @@ static char *const default_environment[] = {
 };
 static char *const default_arguments[] = { (char *)"/bin/sh", NULL };
 
-/* A list of borrowed strings, for the making of a blob. */
-typedef struct List {
-        char **entries;
-        size_t n, allocated;
-} List;
-
-static int list_append(List *l, char *entry)
+static size_t count(char *const *strings)
 {
-        if (l->n == l->allocated) {
-                size_t n = MAX(l->allocated * 2, (size_t)16);
-                char **grown = reallocarray(l->entries, n, sizeof(*grown));
+        size_t n = 0;
 
-                if (!grown)
-                        return -ENOMEM;
-                l->entries = grown;
-                l->allocated = n;
-        }
-        l->entries[l->n++] = entry;
+        while (strings && strings[n])
+                n++;
+        return n;
+}
+
+/* Of two places in the list, what is before the "=" of their strings. */
+static int compare_keys(const void *a, const void *b)
+{
+        const char *x = *(char *const *)a, *y = *(char *const *)b;
+        size_t nx = strcspn(x, "="), ny = strcspn(y, "=");
+        int r = memcmp(x, y, MIN(nx, ny));
+
+        return r ? r : (nx > ny) - (nx < ny);
+}
+
+static void keep(void *string)
+{
+}
+
+/* Puts entry into slot: 1; or, where there is one of its key already, into the place of that: 0. */
+static int put_entry(void **tree, char **slot, char *entry)
+{
+        char ***found;
+
+        *slot = entry;
+        found = tsearch(slot, tree, compare_keys);
+        if (!found)
+                return -ENOMEM;
+        if (*found == slot)
+                return 1;
+        **found = entry;
+        *slot = NULL;
         return 0;
 }
 
-static bool same_key(const char *a, const char *b)
+/* By a tree: a client may send thousands, and others wait meanwhile. */
+static int merge(char *const *const sources[], size_t n_sources, char **list)
 {
-        size_t n = strcspn(a, "=");
+        void *tree = NULL;
+        int r = 0;
 
-        return strncmp(a, b, n) == 0 && b[n] == '=';
+        for (size_t i = 0; i < n_sources && r >= 0; i++)
+                for (char *const *entry = sources[i]; entry && *entry && r >= 0; entry++) {
+                        r = put_entry(&tree, list, *entry);
+                        list += r > 0;
+                }
+        tdestroy(tree, keep);
+        return r;
 }
 
-/* Each entry replaces the one of its key. */
-static int list_merge(List *l, char *const *entries)
-{
-        for (; entries && *entries; entries++) {
-                size_t i = 0;
-
-                while (i < l->n && !same_key(l->entries[i], *entries))
-                        i++;
-                if (i < l->n)
-                        l->entries[i] = *entries;
-                else if (list_append(l, *entries) < 0)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
-static int build_environment(const Spec *spec, const RootConfig *root, List *ret)
+/* The last of each key, as a list of borrowed strings; the list is the caller's. */
+static int build_environment(const Spec *spec, const RootConfig *root, char ***ret)
 {
         static char *const term[] = { (char *)FALLBACK_TERM, NULL };
         char *const *const sources[] = { default_environment, spec->terminal == 1 ? term : NULL,
                                          root->default_environment, spec->environment };
+        _cleanup_free_ char **list = NULL;
+        size_t room = 1;
+        int r;
 
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
-                if (list_merge(ret, sources[i]) < 0)
-                        return -ENOMEM;
+                room += count(sources[i]);
+        list = calloc(room, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        r = merge(sources, ELEMENTSOF(sources), list);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(list);
         return 0;
 }
 
@@ -106,13 +127,10 @@ static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
         char *const rest[] = { spec->user ? spec->user : (char *)"",
                                spec->working_directory ? spec->working_directory : (char *)"/", NULL };
         _cleanup_free_ char **environment = NULL;
-        List list = { 0 };
-        int r = build_environment(spec, root, &list);
+        int r = build_environment(spec, root, &environment);
 
-        environment = list.entries;
-        if (r < 0 || list_append(&list, NULL) < 0)
-                return -ENOMEM;
-        environment = list.entries;
+        if (r < 0)
+                return r;
         size_t size = size_of(arguments) + size_of(environment) + size_of(rest);
         if (size > ORDER_SIZE_MAX - sizeof(OrderSpawn))
                 return -E2BIG;
@@ -121,9 +139,8 @@ static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
                 return -ENOMEM;
         put(put(put(ret->blob, arguments), environment), rest);
         ret->order.blob_size = (uint32_t)size;
-        for (ret->order.argc = 0; arguments[ret->order.argc];)
-                ret->order.argc++;
-        ret->order.envc = (uint32_t)list.n - 1;
+        ret->order.argc = (uint32_t)count(arguments);
+        ret->order.envc = (uint32_t)count(environment);
         return 0;
 }
 

@@ -10,7 +10,7 @@
 #define ID_MAX        65535 /* a session's range is 65,536 ids */
 #define FIELDS        7
 
-static char file[FILE_SIZE_MAX + 1];
+static char file[FILE_SIZE_MAX];
 
 static int read_root_file(const char *path)
 {
@@ -29,6 +29,8 @@ static int read_root_file(const char *path)
                         return -errno;
                 length += (size_t)n;
         }
+        if (length == FILE_SIZE_MAX) /* where it is cut, an id may lose its last digits */
+                return -EFBIG;
         file[length] = '\0';
         return 0;
 }
@@ -113,7 +115,7 @@ static int find_user(const char *name, User *u)
                 return -EINVAL;
         (void)parse_id(fields[2], &u->uid);
         copy(u->name, sizeof(u->name), fields[0]);
-        if (fields[5][0] == '/')
+        if (fields[5][0] == '/' && strlen(fields[5]) < sizeof(u->home))
                 copy(u->home, sizeof(u->home), fields[5]);
         return 0;
 }

@@ -68,8 +68,9 @@ static bool take_descriptors(OrderMessage *m, Job *job)
         int *const places[] = { &job->stdio[0], &job->stdio[1], &job->stdio[2], &job->lifeline };
         size_t next = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(flags); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(places); i++)
                 *places[i] = -EBADF;
+        for (size_t i = 0; i < ELEMENTSOF(flags); i++) {
                 if (!(job->order.flags & flags[i]))
                         continue;
                 if (next >= m->n_fds)

@@ -8,7 +8,7 @@
 
 #include "init.h"
 
-#define MOUNTINFO_MAX (64 * 1024)
+#define MOUNTINFO_MAX (2 * MIB) /* some 200 bytes a mask, and one mask a processor: 8,192 of them */
 
 static const struct {
         const char *path, *type;

@@ -13,7 +13,8 @@ struct json_object;
 int reply_format(struct json_object *parameters, bool continues, char **ret, size_t *ret_length);
 int reply_format_error(const Error *e, char **ret, size_t *ret_length);
 /* For an error whose parameters are more than words and numbers. parameters are taken. */
-int reply_format_error_object(const char *name, struct json_object *parameters, char **ret, size_t *ret_length);
+int reply_format_error_object(const char *name, struct json_object *parameters, char **ret,
+                              size_t *ret_length);
 
 /* What a call says at its top level. */
 typedef struct CallMessage {

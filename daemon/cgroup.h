@@ -1,6 +1,6 @@
-/* The cgroup v2 tree of the sessions: user-UID/SESSION below one node that is ours. Knows the cgroup file interface
- * (Documentation/admin-guide/cgroup-v2.rst) and that some hosts have no v2, or v2 without controllers; knows no
- * session. */
+/* The cgroup v2 tree of the sessions: user-UID/SESSION below one node that is ours. Knows the cgroup file
+ * interface (Documentation/admin-guide/cgroup-v2.rst) and that some hosts have no v2, or v2 without
+ * controllers; knows no session. */
 #pragma once
 
 #include "base.h"
@@ -16,14 +16,15 @@ typedef enum CgroupController {
 } CgroupController;
 
 typedef struct CgroupLimits {
-        uint64_t memory_max; /* bytes; UINT64_MAX: none. Swap 0 and memory.oom.group 1 come with it */
-        uint64_t tasks_max;  /* UINT64_MAX: none */
+        uint64_t memory_max;  /* bytes; UINT64_MAX: none. Swap 0 and memory.oom.group 1 come with it */
+        uint64_t tasks_max;   /* UINT64_MAX: none */
         uint64_t cpu_percent; /* of one cpu; UINT64_MAX: none */
 } CgroupLimits;
 
-/* Finds the node: `configured` (a path below the cgroup2 mount), or nsrootd-sessions.service beside our own unit when
- * systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup. What an earlier daemon left
- * below it empty is removed. -EOPNOTSUPP: this host has no cgroup v2 (sessions run without one). */
+/* Finds the node: `configured` (a path below the cgroup2 mount), or nsrootd-sessions.service beside our own
+ * unit when systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup. What
+ * an earlier daemon left below it empty is removed. -EOPNOTSUPP: this host has no cgroup v2 (sessions run
+ * without one). */
 int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret);
 Cgroups *cgroups_free(Cgroups *c); /* removes what is empty of its own making */
 DEFINE_CLEANUP(Cgroups *, cgroups_free);
@@ -32,29 +33,30 @@ const char *cgroups_path(const Cgroups *c);     /* below the mount, for people *
 
 /* Makes user-UID/ID with the limits that the controllers at hand can enforce. */
 int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret);
-/* Removes the directory (again a little later if it is still busy: cgroups_sweep), and the user's when it was the last. */
+/* Removes the directory (again a little later if it is still busy: cgroups_sweep), and the user's when it
+ * was the last. */
 Cgroup *cgroup_free(Cgroup *g);
 DEFINE_CLEANUP(Cgroup *, cgroup_free);
-int cgroup_fd(const Cgroup *g);           /* O_DIRECTORY, for CLONE_INTO_CGROUP; the cgroup's */
-const char *cgroup_path(const Cgroup *g); /* below the mount: "/system.slice/…/user-1000/abc…" */
-int cgroup_kill(Cgroup *g);               /* cgroup.kill; -EOPNOTSUPP before 5.14 */
+int cgroup_fd(const Cgroup *g);                   /* O_DIRECTORY, for CLONE_INTO_CGROUP; the cgroup's */
+const char *cgroup_path(const Cgroup *g);         /* below the mount: "/system.slice/…/user-1000/abc…" */
+int cgroup_kill(Cgroup *g);                       /* cgroup.kill; -EOPNOTSUPP before 5.14 */
 int cgroup_memory_peak(Cgroup *g, uint64_t *ret); /* -ENODATA where it is not to be had */
 int cgroup_tasks_peak(Cgroup *g, uint64_t *ret);
 int cgroup_oom_kills(Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
 /* Tries again to remove what was busy. How many are left. */
 size_t cgroups_sweep(Cgroups *c);
 
-/* The holder's part (nsrootd --hold-sessions, the one process of nsrootd-sessions.service): moves itself into a leaf
- * below its own cgroup, then enables the controllers for the sessions beside it. */
+/* The holder's part (nsrootd --hold-sessions, the one process of nsrootd-sessions.service): moves itself
+ * into a leaf below its own cgroup, then enables the controllers for the sessions beside it. */
 int cgroup_hold(void);
 
 /* The pure parts, which are here to be tested. */
 
-/* 1: the line of /proc/PID/mountinfo (proc(5)) is a whole cgroup2 hierarchy, mounted at *ret (the caller's); 0: it is
- * something else. */
+/* 1: the line of /proc/PID/mountinfo (proc(5)) is a whole cgroup2 hierarchy, mounted at *ret (the caller's);
+ * 0: it is something else. */
 int cgroup_parse_mount(const char *line, char **ret);
-/* The cgroup in v2 that /proc/PID/cgroup names (cgroups(7)), without a slash at its end: the root is "". The caller's.
- * -EOPNOTSUPP: there is none. */
+/* The cgroup in v2 that /proc/PID/cgroup names (cgroups(7)), without a slash at its end: the root is "". The
+ * caller's. -EOPNOTSUPP: there is none. */
 int cgroup_parse_own(const char *text, char **ret);
 /* "memory pids" to CgroupController bits; those we do not use are left out. */
 unsigned cgroup_parse_controllers(const char *text);

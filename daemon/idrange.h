@@ -1,4 +1,5 @@
-/* Hands out ranges of 65,536 uids and gids, one to a live session, disjoint, least recently used first. Pure. */
+/* Hands out ranges of 65,536 uids and gids, one to a live session, disjoint, least recently used first.
+ * Pure. */
 #pragma once
 
 #include "base.h"
@@ -7,7 +8,8 @@
 
 typedef struct IdRanges IdRanges;
 
-/* first and last: ids of the host (inclusive); as many whole, aligned ranges as lie between them. -ERANGE: none. */
+/* first and last: ids of the host (inclusive); as many whole, aligned ranges as lie between them. -ERANGE:
+ * none. */
 int idranges_new(uint64_t first, uint64_t last, IdRanges **ret);
 IdRanges *idranges_free(IdRanges *r);
 DEFINE_CLEANUP(IdRanges *, idranges_free);

@@ -19,11 +19,12 @@ typedef enum LogEvent {
 /* What a line may carry beside its text; NULL, 0 or UID_INVALID leaves a field out. */
 typedef struct LogFields {
         LogEvent event;
-        const char *session, *root, *step, *result; /* NSROOT_SESSION, NSROOT_ROOT, NSROOT_STEP, NSROOT_RESULT */
-        uid_t uid;    /* NSROOT_UID; LOG_NO_UID for none */
-        int error;    /* ERRNO, positive */
+        const char *session, *root, *step,
+                *result; /* NSROOT_SESSION, NSROOT_ROOT, NSROOT_STEP, NSROOT_RESULT */
+        uid_t uid;       /* NSROOT_UID; LOG_NO_UID for none */
+        int error;       /* ERRNO, positive */
 } LogFields;
-#define LOG_NO_UID   ((uid_t)-1)
+#define LOG_NO_UID ((uid_t)-1)
 
 void log_setup(int max_priority); /* LOG_ERR … LOG_DEBUG; looks at JOURNAL_STREAM once */
 void log_set_level(int max_priority);
@@ -37,6 +38,6 @@ void log_full(int priority, const LogFields *fields, const char *format, ...) _p
 #define log_info(...)    log_full(LOG_INFO, NULL, __VA_ARGS__)
 #define log_debug(...)   log_full(LOG_DEBUG, NULL, __VA_ARGS__)
 
-/* A token bucket by uid, for lines a client can cause: whether one more may be logged now. *ret_dropped is how many
- * were not since the last that was. */
+/* A token bucket by uid, for lines a client can cause: whether one more may be logged now. *ret_dropped is
+ * how many were not since the last that was. */
 bool log_allowed(uid_t uid, unsigned *ret_dropped);

@@ -1,5 +1,5 @@
-/* The two seccomp filters of every session, compiled by libseccomp once, as programs that nsroot-init installs before
- * each exec. Knows the profile (SECURITY.md); knows nothing of sessions. */
+/* The two seccomp filters of every session, compiled by libseccomp once, as programs that nsroot-init
+ * installs before each exec. Knows the profile (SECURITY.md); knows nothing of sessions. */
 #pragma once
 
 #include <linux/filter.h>
@@ -12,5 +12,6 @@ typedef enum SeccompFilter {
         SECCOMP_FILTERS,
 } SeccompFilter;
 
-/* The compiled program (malloc'ed; *ret_count instructions). Install TERMINAL first or second: they stack. */
+/* The compiled program (malloc'ed; *ret_count instructions). Install TERMINAL first or second: they stack.
+ */
 int seccomp_compile(SeccompFilter which, struct sock_filter **ret, size_t *ret_count);

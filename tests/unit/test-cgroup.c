@@ -96,7 +96,7 @@ static bool find_mount(void)
 
 static void path_of(char *to, size_t size, const char *cgroup, const char *file)
 {
-        snprintf(to, size, "%s%s/%s", mount_point, cgroup, file);
+        cr_assert_lt(snprintf(to, size, "%s%s/%s", mount_point, cgroup, file), (int)size);
 }
 
 static bool is_there(const char *cgroup)

@@ -22,6 +22,7 @@ typedef struct Init {
         int signals; /* a signalfd of SIGCHLD and SIGTERM */
         bool read_only;
         struct sock_fprog filters[PROFILE_SECCOMP_FILTERS]; /* mapped, never written */
+        uint64_t inherited_filters;
         Command commands[COMMANDS_MAX];
         size_t n_commands;
 } Init;
@@ -80,4 +81,6 @@ bool spawn(const Init *init, Job *job, pid_t *ret_pid, int *ret_master, Failure 
 
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */
-bool profile_check(const Job *job, Failure *f);
+bool profile_check(const Init *init, const Job *job, Failure *f);
+/* Notes how many seccomp filters the daemon's unit gave us: a command has those and the session's. */
+bool profile_count_filters(Init *init, Failure *f);

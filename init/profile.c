@@ -11,6 +11,7 @@
 #include "spawn.h"
 
 #define STATUS_MAX 8192
+#define FILTERS    "Seccomp_filters"
 
 /* The value of a line of /proc/self/status (proc(5)), without its leading blanks; NULL where there is none.
  */
@@ -101,7 +102,19 @@ static bool limits_hold(const Job *job)
         return true;
 }
 
-bool profile_check(const Job *job, Failure *f)
+bool profile_count_filters(Init *init, Failure *f)
+{
+        char s[STATUS_MAX + 1];
+        int r = read_status(s);
+        const char *value = r < 0 ? NULL : status_get(s, FILTERS);
+
+        if (!value)
+                return fail(f, STEP_FILTERS, 0, r < 0 ? r : EOPNOTSUPP);
+        init->inherited_filters = strtoull(value, NULL, 10);
+        return true;
+}
+
+bool profile_check(const Init *init, const Job *job, Failure *f)
 {
         bool root = job->user.uid == 0;
         uint64_t caps = root ? PROFILE_CAPS : 0;
@@ -121,7 +134,8 @@ bool profile_check(const Job *job, Failure *f)
                 [CHECK_CAP_AMBIENT] = status_is(s, "CapAmb", 0, 16),
                 [CHECK_NO_NEW_PRIVS] = status_is(s, "NoNewPrivs", 1, 10),
                 [CHECK_SECCOMP_MODE] = status_is(s, "Seccomp", 2, 10),
-                [CHECK_SECCOMP_FILTERS] = status_is(s, "Seccomp_filters", PROFILE_SECCOMP_FILTERS, 10),
+                [CHECK_SECCOMP_FILTERS] =
+                        status_is(s, FILTERS, init->inherited_filters + PROFILE_SECCOMP_FILTERS, 10),
                 [CHECK_SECUREBITS] =
                         prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == (root ? SECUREBITS_ROOT : SECUREBITS_USER),
                 [CHECK_DESCRIPTORS] = only_stdio_is_open(),

@@ -45,7 +45,7 @@ static bool open_descriptors(Init *init, Failure *f)
 
 bool setup_process(Init *init, Failure *f)
 {
-        return protect(f) && open_descriptors(init, f);
+        return protect(f) && open_descriptors(init, f) && profile_count_filters(init, f);
 }
 
 /* The filters stay shared by all sessions: one sealed memfd, mapped for reading. */

@@ -109,7 +109,7 @@ static int do_check(Spawn *s)
 {
         Failure f;
 
-        if (profile_check(s->job, &f))
+        if (profile_check(s->init, s->job, &f))
                 return 0;
         s->failure.index = f.index;
         return -(int)f.error;

@@ -1,0 +1,402 @@
+/* sessions.c: who finds which session by what, what is remembered of those that ended, and the end of all.
+ * The sessions themselves are made up here. */
+#include "sessions.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <time.h>
+
+struct Session {
+        const SessionHost *host;
+        char id[16];
+        Spec spec;
+        uid_t owner;
+        SessionState state;
+        uint64_t exited;
+        bool is_killed;
+};
+
+static size_t freed, requests_done, busy_cgroups;
+
+void session_request_done(SessionRequest *r)
+{
+        requests_done++;
+}
+
+/* Its id is asked for in the request, as its root. */
+int session_start(const SessionHost *host, SessionRequest *request, SessionWatch *watch, Session **ret,
+                  LaunchFailure *f)
+{
+        Session *s;
+
+        if (!request->spec.root) {
+                *f = (LaunchFailure){ .step = STEP_CLONE, .error = EPERM };
+                return -EREMOTEIO;
+        }
+        s = calloc(1, sizeof(*s));
+        *s = (Session){
+                .host = host, .spec = request->spec, .owner = request->owner, .state = SESSION_RUNNING
+        };
+        snprintf(s->id, sizeof(s->id), "%s", request->spec.root);
+        *ret = s;
+        return 0;
+}
+
+Session *session_free(Session *s)
+{
+        freed++;
+        free(s);
+        return NULL;
+}
+
+void session_kill(Session *s, Cause cause)
+{
+        s->is_killed |= cause == CAUSE_STOPPED;
+}
+
+const char *session_id(const Session *s)
+{
+        return s->id;
+}
+
+const Spec *session_spec(const Session *s)
+{
+        return &s->spec;
+}
+
+uid_t session_owner(const Session *s)
+{
+        return s->owner;
+}
+
+SessionState session_state(const Session *s)
+{
+        return s->state;
+}
+
+uint64_t session_exited_realtime(const Session *s)
+{
+        return s->exited;
+}
+
+size_t cgroups_sweep(Cgroups *c)
+{
+        return busy_cgroups ? --busy_cgroups : 0;
+}
+
+static Config config = { .remember_usec = USEC_INFINITY, .remember_max = 100 };
+static sd_event *event;
+static Sessions *table;
+
+static void set_up(void)
+{
+        SessionHost host = { .config = &config };
+
+        cr_assert_geq(sd_event_new(&event), 0);
+        host.event = event;
+        cr_assert_eq(sessions_new(&host, &table), 0);
+}
+
+static void tear_down(void)
+{
+        sessions_free(table);
+        sd_event_unref(event);
+}
+
+TestSuite(sessions, .init = set_up, .fini = tear_down, .timeout = 10);
+
+static Session *start(uid_t owner, const char *id, const char *name)
+{
+        SessionRequest request = {
+                .spec = {.root = (char *)id, .name = (char *)name},
+                  .owner = owner
+        };
+        SessionWatch watch = { 0 };
+        LaunchFailure f;
+        Session *s = NULL;
+
+        cr_assert_eq(sessions_start(table, &request, &watch, &s, &f), 0);
+        return s;
+}
+
+/* So many seconds ago. */
+static void end(Session *s, uint64_t seconds)
+{
+        s->state = SESSION_EXITED;
+        s->exited = now_usec(CLOCK_REALTIME) - seconds * USEC_PER_SEC;
+        s->host->on_exited(s, s->host->userdata);
+}
+
+static void run_events(uint64_t usec)
+{
+        while (sd_event_run(event, usec) > 0)
+                ;
+}
+
+static void expect_found(uid_t caller, const char *text, const Session *expected)
+{
+        Session *s = NULL;
+        int r = sessions_find(table, caller, text, &s);
+
+        cr_expect_eq(r, expected ? 0 : -ENOENT, "%s for %u: %s", text, caller, errno_name(r));
+        cr_expect_eq(s, expected, "%s for %u is %s", text, caller, s ? s->id : "none");
+}
+
+static void expect_ambiguous(uid_t caller, const char *text)
+{
+        Session *s = NULL;
+
+        cr_expect_eq(sessions_find(table, caller, text, &s), -ENOTUNIQ, "%s for %u", text, caller);
+        cr_expect_null(s);
+}
+
+Test(sessions, by_id_and_prefix)
+{
+        Session *a = start(1000, "abcdef", NULL), *b = start(1000, "abcxyz", NULL),
+                *c = start(1001, "abcdeg", NULL);
+
+        expect_found(1000, "abcdef", a);
+        expect_found(1000, "abcd", a);
+        expect_found(1000, "abcx", b);
+        expect_found(1000, "b", NULL);
+        expect_found(1000, "abcdefg", NULL);
+        expect_found(1000, "", NULL);
+        expect_ambiguous(1000, "a");
+        expect_ambiguous(1000, "abc");
+
+        expect_found(1001, "abc", c);
+        expect_found(1001, "abcdef", NULL);
+        expect_found(1002, "abcdef", NULL);
+        expect_found(1002, "a", NULL);
+        expect_found(0, "abcdeg", c);
+        expect_ambiguous(0, "abcde");
+        expect_found(0, "", NULL);
+}
+
+Test(sessions, by_name)
+{
+        Session *a = start(1000, "aaaa", "web"), *b = start(1001, "bbbb", "web"),
+                *c = start(1000, "webx", NULL);
+
+        expect_found(1000, "web", a);
+        expect_found(1001, "web", b);
+        expect_found(1000, "webx", c);
+        expect_found(1000, "we", c);
+        expect_ambiguous(0, "web");
+        end(b, 0);
+        expect_found(0, "web", a);
+        expect_found(1001, "web", b);
+        end(a, 0);
+        b = start(1000, "dddd", "web");
+        expect_found(1000, "web", b);
+        end(b, 0);
+        expect_found(1000, "web", b);
+        expect_found(1000, "aaaa", a);
+}
+
+Test(sessions, names_that_are_taken)
+{
+        Session *a = start(1000, "aaaa", "web");
+
+        start(1000, "bbbb", NULL);
+        cr_expect(sessions_has_name(table, 1000, "web"));
+        cr_expect_not(sessions_has_name(table, 1000, "we"));
+        cr_expect_not(sessions_has_name(table, 1001, "web"));
+        cr_expect_not(sessions_has_name(table, 0, "web"));
+        cr_expect_not(sessions_has_name(table, 1000, NULL));
+        end(a, 0);
+        cr_expect_not(sessions_has_name(table, 1000, "web"));
+}
+
+Test(sessions, list)
+{
+        Session *s[5];
+        size_t cursor = 0;
+
+        for (unsigned i = 0; i < ELEMENTSOF(s); i++)
+                s[i] = start(1000 + i % 2, "x", NULL);
+        for (unsigned i = 0; i < ELEMENTSOF(s); i++)
+                cr_expect_eq(sessions_next(table, 0, &cursor), s[i]);
+        cr_expect_null(sessions_next(table, 0, &cursor));
+        cursor = 0;
+        cr_expect_eq(sessions_next(table, 1001, &cursor), s[1]);
+        cr_expect_eq(sessions_next(table, 1001, &cursor), s[3]);
+        cr_expect_null(sessions_next(table, 1001, &cursor));
+        cursor = 0;
+        cr_expect_null(sessions_next(table, 1002, &cursor));
+}
+
+Test(sessions, counts)
+{
+        Session *a = start(1000, "a", NULL);
+
+        start(1000, "b", NULL);
+        start(1001, "c", NULL);
+        cr_expect_eq(sessions_live(table), 3);
+        cr_expect_eq(sessions_live_of(table, 1000), 2);
+        cr_expect_eq(sessions_live_of(table, 0), 0);
+        end(a, 0);
+        cr_expect_eq(sessions_live(table), 2);
+        cr_expect_eq(sessions_live_of(table, 1000), 1);
+}
+
+Test(sessions, one_that_does_not_start)
+{
+        SessionRequest request = { .owner = 1000 };
+        SessionWatch watch = { 0 };
+        LaunchFailure f = { 0 };
+        Session *s = NULL;
+
+        cr_expect_eq(sessions_start(table, &request, &watch, &s, &f), -EREMOTEIO);
+        cr_expect_eq(f.step, STEP_CLONE);
+        cr_expect_null(s);
+        cr_expect_eq(sessions_live(table), 0);
+}
+
+Test(sessions, many)
+{
+        for (int i = 0; i < 1000; i++)
+                start(1000, "x", NULL);
+        cr_expect_eq(sessions_live(table), 1000);
+        config.remember_max = 0;
+        for (size_t cursor = 0, i = 0; i < 1000; i++)
+                end(sessions_next(table, 0, &cursor), 0);
+        cr_expect_eq(freed, 0, "not before those who watch were told");
+        run_events(0);
+        cr_expect_eq(freed, 1000);
+}
+
+static size_t remembered(void)
+{
+        size_t cursor = 0, n = 0;
+
+        while (sessions_next(table, 0, &cursor))
+                n++;
+        return n;
+}
+
+Test(sessions, the_oldest_are_forgotten_first)
+{
+        Session *a = start(1000, "aaaa", NULL), *b = start(1000, "bbbb", NULL),
+                *c = start(1000, "cccc", NULL), *live = start(1000, "dddd", NULL);
+
+        config.remember_max = 2;
+        end(b, 3);
+        end(a, 2);
+        run_events(0);
+        cr_expect_eq(remembered(), 4);
+        end(c, 1);
+        run_events(0);
+        expect_found(1000, "bbbb", NULL);
+        expect_found(1000, "aaaa", a);
+        expect_found(1000, "cccc", c);
+        expect_found(1000, "dddd", live);
+}
+
+Test(sessions, forgotten_by_age)
+{
+        Session *old = start(1000, "aaaa", NULL), *young = start(1000, "bbbb", NULL);
+
+        config.remember_usec = 60 * USEC_PER_SEC;
+        end(old, 61);
+        end(young, 50);
+        run_events(0);
+        expect_found(1000, "aaaa", NULL);
+        expect_found(1000, "bbbb", young);
+        young->exited += 20 * USEC_PER_SEC; /* the clock was set back: it ended in what is to come */
+        sessions_set_config(table, &config);
+        expect_found(1000, "bbbb", young);
+        young->exited = 0;
+        sessions_set_config(table, &config);
+        expect_found(1000, "bbbb", NULL);
+}
+
+Test(sessions, forgotten_without_an_event)
+{
+        config.remember_usec = USEC_PER_SEC / 10;
+        end(start(1000, "aaaa", NULL), 0);
+        run_events(0);
+        cr_expect_eq(remembered(), 1);
+        run_events(3 * USEC_PER_SEC); /* the timer is as exact as a second */
+        cr_expect_eq(remembered(), 0);
+}
+
+Test(sessions, a_new_configuration)
+{
+        Config strict = config;
+
+        end(start(1000, "aaaa", NULL), 5);
+        run_events(0);
+        cr_expect_eq(remembered(), 1);
+        strict.remember_usec = 0;
+        sessions_set_config(table, &strict);
+        cr_expect_eq(remembered(), 0);
+        cr_expect_eq(start(1000, "bbbb", NULL)->host->config, &strict, "the sessions see it too");
+}
+
+static void note_end(void *userdata)
+{
+        *(bool *)userdata = true;
+}
+
+Test(sessions, the_end_of_all)
+{
+        Session *a = start(1000, "aaaa", NULL), *b = start(1001, "bbbb", NULL);
+        bool ended = false;
+
+        cr_assert_geq(sessions_end_all(table, note_end, &ended), 0);
+        cr_expect(a->is_killed);
+        cr_expect(b->is_killed);
+        run_events(0);
+        cr_expect_not(ended);
+        end(a, 0);
+        run_events(0);
+        cr_expect_not(ended, "one is left");
+        end(b, 0);
+        cr_expect_not(ended, "not from within the end of a session");
+        run_events(0);
+        cr_expect(ended);
+}
+
+Test(sessions, the_end_of_none)
+{
+        bool ended = false;
+
+        cr_assert_geq(sessions_end_all(table, note_end, &ended), 0);
+        cr_expect_not(ended, "not from within the call");
+        run_events(0);
+        cr_expect(ended);
+}
+
+Test(sessions, busy_cgroups_are_waited_for)
+{
+        SessionHost host = { .event = event, .config = &config, .cgroups = (Cgroups *)&config };
+        Sessions *with_cgroups;
+        bool ended = false;
+
+        busy_cgroups = 3;
+        cr_assert_eq(sessions_new(&host, &with_cgroups), 0);
+        cr_assert_geq(sessions_end_all(with_cgroups, note_end, &ended), 0);
+        run_events(0);
+        cr_expect_not(ended);
+        cr_expect_eq(busy_cgroups, 2, "looked at once");
+        run_events(USEC_PER_SEC / 5);
+        cr_expect(ended);
+        cr_expect_eq(busy_cgroups, 0);
+        sessions_free(with_cgroups);
+}
+
+Test(sessions, freed_with_those_that_live)
+{
+        SessionHost host = { .event = event, .config = &config };
+        Sessions *other, *mine = table;
+
+        cr_assert_eq(sessions_new(&host, &other), 0);
+        table = other;
+        start(1000, "a", NULL);
+        end(start(1000, "b", NULL), 0);
+        table = mine;
+        freed = 0;
+        sessions_free(other);
+        cr_expect_eq(freed, 2);
+}

@@ -31,9 +31,13 @@ SIZE_MAX, DEPTH_MAX, VALUES_MAX = 256 * 1024, 8, 8192
 
 
 def ping(daemon, uid=USER):
+    """Whether a user is served."""
     with Connection(daemon.socket, uid) as c:
-        c.send(PING)
-        return c.receive_bytes() == PONG
+        try:
+            c.send(PING)
+            return c.receive_bytes() == PONG
+        except (BrokenPipeError, ConnectionResetError, Closed):
+            return False
 
 
 def settled_fds(daemon):
@@ -413,6 +417,8 @@ def test_descriptors_nobody_asked_for_are_closed(daemon, connection, lent, count
     for _ in range(10):
         connection.send_call(method, fds=lent(count))
         connection.receive()
+    connection.send(PING)
+    assert connection.receive_bytes() == PONG, "so the call before is over, and not only answered"
     assert daemon.fd_count() == before, "closed with the call, not with the connection"
 
 
@@ -537,6 +543,17 @@ def test_a_hang_up_costs_nothing_while_a_call_is_in_flight(daemon):
             pass
 
 
+def test_a_hang_up_is_noticed_while_a_call_is_in_flight(daemon):
+    def sessions():
+        return [s["id"] for s in call(daemon.socket, SESSION + "List", uid=USER)["sessions"] if s["state"] == "running"]
+
+    with Connection(daemon.socket, USER) as c:
+        c.send_call(SESSION + "Run", {"arguments": ["sleep", "600"]}, more=True)
+        session = c.receive()["parameters"]["session"]["id"]
+        assert session in sessions()
+    assert until(lambda: session not in sessions(), 5)
+
+
 # -- quotas and admission -----------------------------------------------------------------------------------------
 
 def rule_of(connection):
@@ -632,6 +649,7 @@ def test_a_flood_of_connections_does_not_keep_another_user_out(daemon):
     assert time.monotonic() - start < 2
     for c in flood:
         c.close()
+    assert until(lambda: ping(daemon), 10), "and its maker is served again when it is over"
 
 
 def test_a_system_user_is_not_served(daemon):

@@ -47,13 +47,21 @@ def settled_fds(daemon):
     return counts[-1]
 
 
+@pytest.fixture(scope="module")
+def used(daemon):
+    """A daemon that has run something: from then on it holds the root's directory open."""
+    with Connection(daemon.socket, USER) as c:
+        list(c.stream(SESSION + "Run", {"arguments": ["true"]}))
+    return daemon
+
+
 @pytest.fixture(autouse=True)
 def it_lives_and_serves_the_next(request):
     """After whatever a test did: the same process, that answers, with no descriptor more than before."""
     if "daemon" not in request.fixturenames:
         yield
         return
-    daemon = request.getfixturevalue("daemon")
+    daemon = request.getfixturevalue("used")
     assert ping(daemon)
     pid, before = daemon.pid, settled_fds(daemon)
     yield

@@ -5,6 +5,8 @@ import json
 import os
 import socket
 
+import harness
+
 
 class Closed(Exception):
     """The other side closed the connection before a whole message came."""
@@ -27,29 +29,13 @@ def message(method, parameters=None, **flags):
     return json.dumps(call).encode() + b"\0"
 
 
-@contextlib.contextmanager
-def identity(uid):
-    """The effective ids at connect(2) are what the other side sees, whatever they are later."""
-    if uid is None:
-        yield
-        return
-    before = os.geteuid(), os.getegid()
-    os.setegid(uid)
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(before[0])
-        os.setegid(before[1])
-
-
 class Connection:
     """One connection, as uid says (None: as the tests run); timeout is in seconds, for each wait."""
 
     def __init__(self, path, uid=None, timeout=20):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
-        with identity(uid):
+        with contextlib.nullcontext() if uid is None else harness.effective(uid):
             self.socket.connect(str(path))
         self.received = b""
         self.fds = []

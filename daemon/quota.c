@@ -1,3 +1,4 @@
+/* Counting connections, by quota.h: a list of the users who have any, as short as there are such users. */
 #include "quota.h"
 
 typedef struct User User;

@@ -1,3 +1,4 @@
+/* Making and accepting AF_UNIX sockets, by socket.h: system calls in their order, and nothing kept. */
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -190,6 +190,10 @@ Test(job, as_many_strings_as_may_be)
         cr_expect_null(job.envp[STRINGS_MAX]);
         cr_expect_str_eq(job.directory, "/", "nothing was written beyond the lists");
 
+        make_many(STRINGS_MAX + 1, 0);
+        expect_refused("no room for an argument", STEP_ORDER, EBADMSG);
+        make_many(1, STRINGS_MAX + 1);
+        expect_refused("no room for an entry", STEP_ORDER, EBADMSG);
         make_many(1, STRINGS_MAX - 1);
         expect_refused("no room for USER", STEP_ORDER, E2BIG);
         make_many(1, STRINGS_MAX);

@@ -23,6 +23,7 @@ static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "nohome:x:10:10:::\n"
                              "\n"
                              ":x:0:0::/:\n"
+                             ":x:2001:0::/:\n"
                              "zeroes:x:00:0::/:\n"
                              "leading:x:01005:0::/:\n"
                              "empty:x::0::/:\n"
@@ -151,6 +152,7 @@ static const Row users[] = {
         { "7",           0, 7,     7,     "7",          "/"          }, /* its line is not whole: no entry */
         { "1234",        0, 1234,  1234,  "1234",       "/"          },
         { "2000",        0, 2000,  2000,  "2000",       "/"          }, /* a number is an id, not a name */
+        { "2001",        0, 2001,  2001,  "2001",       "/"          }, /* and a line without a name is none */
         { "space name",  0, 1007,  1007,  "space name", NULL         },
         { "tab\tname",   0, 1008,  1008,  NULL,         NULL         },
         { "caf\303\251", 0, 1009,  1009,  NULL,         NULL         },

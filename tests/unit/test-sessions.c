@@ -303,7 +303,7 @@ Test(sessions, forgotten_by_age)
         run_events(0);
         expect_found(1000, "aaaa", NULL);
         expect_found(1000, "bbbb", young);
-        young->exited += 20 * USEC_PER_SEC; /* the clock was set back: it ended in what is to come */
+        young->exited += 80 * USEC_PER_SEC; /* the clock was set back: it ended in what is to come */
         sessions_set_config(table, &config);
         expect_found(1000, "bbbb", young);
         young->exited = 0;
@@ -317,7 +317,7 @@ Test(sessions, forgotten_without_an_event)
         end(start(1000, "aaaa", NULL), 0);
         run_events(0);
         cr_expect_eq(remembered(), 1);
-        run_events(3 * USEC_PER_SEC); /* the timer is as exact as a second */
+        cr_expect_gt(sd_event_run(event, 5 * USEC_PER_SEC), 0, "a timer, as exact as a second");
         cr_expect_eq(remembered(), 0);
 }
 

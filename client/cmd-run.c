@@ -143,7 +143,7 @@ static int add_environment(Run *run)
 {
         _cleanup_value_ struct json_object *list = json_object_new_array();
         const OptionList *given = &run->options->environment;
-        bool has_term = !run->terminal;
+        bool has_term = false;
         int r = list ? 0 : -ENOMEM;
 
         for (size_t i = 0; r >= 0 && i < given->n; i++) {

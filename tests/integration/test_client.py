@@ -257,14 +257,14 @@ def run_parameters(ctl, nsrootd, *args, **kw):
 
 
 def test_run_asks_for_nothing_that_was_not_said(ctl, nsrootd):
-    assert run_parameters(ctl, nsrootd) == {"environment": []}
+    assert run_parameters(ctl, nsrootd) == {"environment": ["TERM=vt100"]}
 
 
 def test_run_asks_for_what_was_said(ctl, nsrootd):
     args = ["-r", "tools", "-n", "mine", "-i", "-T", "-e", "A=1", "-e", "TOLD", "-e", "UNSET", "-e", "B=", "-w", "/tmp",
             "-u", "user:group", "--hostname", "h", "--read-only", "-q", "ls", "-l", "--help"]
     assert run_parameters(ctl, nsrootd, *args, env={"TOLD": "a b"}) == {
-        "root": "tools", "name": "mine", "environment": ["A=1", "TOLD=a b", "B="], "workingDirectory": "/tmp",
+        "root": "tools", "name": "mine", "environment": ["A=1", "TOLD=a b", "B=", "TERM=vt100"], "workingDirectory": "/tmp",
         "user": "user:group", "hostname": "h", "readOnly": True, "arguments": ["ls", "-l", "--help"]}
 
 

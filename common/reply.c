@@ -81,7 +81,8 @@ static int add_error_fields(struct json_object *parameters, const Error *e)
         return 0;
 }
 
-int reply_format_error_object(const char *name, struct json_object *parameters, char **ret, size_t *ret_length)
+int reply_format_error_object(const char *name, struct json_object *parameters, char **ret,
+                              size_t *ret_length)
 {
         _cleanup_json_ struct json_object *message = json_object_new_object();
         int r;

@@ -42,6 +42,8 @@ typedef struct Manager {
         Server *server;
         Service service;
         Methods methods;
+        sd_event_source *status; /* when the service manager is told what changed */
+        size_t told_sessions;
 } Manager;
 
 static int complain(int r, const char *what)
@@ -160,6 +162,40 @@ static int add_signals(Manager *m)
                 r = sd_event_add_signal(m->event, NULL, handled[i].signal | SD_EVENT_SIGNAL_PROCMASK,
                                         handled[i].handler, m);
         return r;
+}
+
+/* -- status
+ * ------------------------------------------------------------------------------------------------- */
+
+static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+
+        m->told_sessions = sessions_live(m->sessions);
+        return sd_notifyf(false, "STATUS=%zu session%s.", m->told_sessions,
+                          m->told_sessions == 1 ? "" : "s");
+}
+
+/* After every turn of the loop; the service manager hears of it once a second at most. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        Manager *m = userdata;
+        int enabled;
+
+        if (sessions_live(m->sessions) == m->told_sessions ||
+            sd_event_source_get_enabled(m->status, &enabled) > 0)
+                return 0;
+        (void)sd_event_source_set_time_relative(m->status, USEC_PER_SEC);
+        return sd_event_source_set_enabled(m->status, SD_EVENT_ONESHOT);
+}
+
+static int watch_status(Manager *m)
+{
+        int r = sd_event_add_time(m->event, &m->status, CLOCK_MONOTONIC, UINT64_MAX, 0, on_status, m);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->status, SD_EVENT_OFF);
+        return r < 0 ? r : sd_event_add_post(m->event, NULL, on_turn, m);
 }
 
 /* -- making everything
@@ -337,6 +373,7 @@ static const struct {
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },
         { make_sessions,         "make the table of sessions"              },
+        { watch_status,          "watch the number of sessions"            },
         { make_server,           "make the Varlink server"                 },
         { listen_on,             "listen"                                  },
 };
@@ -354,6 +391,7 @@ static int make_all(Manager *m)
 /* Connections first, then what their calls wait for. */
 static void manager_done(Manager *m)
 {
+        sd_event_source_disable_unref(m->status);
         if (m->server)
                 server_free(m->server);
         if (m->sessions)
@@ -385,7 +423,7 @@ int manager_run(const ManagerOptions *options)
                 return r;
         log_info("nsrootd %s is ready; sessions' cgroups: %s.", NSROOT_VERSION,
                  m.cgroups ? cgroups_path(m.cgroups) : "none");
-        (void)sd_notify(false, "READY=1\nSTATUS=Ready for sessions.");
+        (void)sd_notify(false, "READY=1\nSTATUS=0 sessions.");
         r = sd_event_loop(m.event);
         return r < 0 ? complain(r, "run the event loop") : 0;
 }

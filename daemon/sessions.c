@@ -232,7 +232,8 @@ static int find_by_name(const Sessions *t, uid_t caller, const char *name, Sessi
         return 0;
 }
 
-static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, Session **ret)
+/* The only one whose id begins so, of those that live or of those that ended. */
+static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, bool live, Session **ret)
 {
         size_t length = strlen(text);
         Session *found = NULL;
@@ -240,7 +241,8 @@ static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, Ses
         for (size_t i = 0; i < t->n; i++) {
                 Session *s = t->all[i];
 
-                if (!is_visible(s, caller) || strncmp(session_id(s), text, length) != 0)
+                if (is_live(s) != live || !is_visible(s, caller) ||
+                    strncmp(session_id(s), text, length) != 0)
                         continue;
                 if (found)
                         return -ENOTUNIQ;
@@ -254,9 +256,14 @@ static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, Ses
 
 int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **ret)
 {
-        int r = text[0] ? find_by_name(t, caller, text, ret) : -ENOENT;
+        int r;
 
-        return r == -ENOENT && text[0] ? find_by_prefix(t, caller, text, ret) : r;
+        if (!text[0])
+                return -ENOENT;
+        r = find_by_name(t, caller, text, ret);
+        if (r == -ENOENT)
+                r = find_by_prefix(t, caller, text, true, ret);
+        return r == -ENOENT ? find_by_prefix(t, caller, text, false, ret) : r;
 }
 
 Session *sessions_next(const Sessions *t, uid_t caller, size_t *cursor)

@@ -20,7 +20,8 @@ int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Se
 /* Whether owner has a live session of that name; a name may be NULL. */
 bool sessions_has_name(const Sessions *t, uid_t owner, const char *name);
 
-/* -ENOENT; -ENOTUNIQ: more than one begins like that. */
+/* By name, id or the beginning of an id; what has ended is only looked at when nothing alive is meant.
+ * -ENOENT; -ENOTUNIQ: more than one begins like that. */
 int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **ret);
 /* The next one the caller may see, in the order of their start. *cursor is 0 at first. NULL: no more. */
 Session *sessions_next(const Sessions *t, uid_t caller, size_t *cursor);

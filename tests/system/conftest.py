@@ -1,0 +1,83 @@
+"""Fixtures for tests under a booted systemd: what `meson install` would put on a machine, and a bed that runs it."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import pytest
+
+import harness
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Bed:
+    """A machine, native or emulated, with nsrootd installed on it."""
+
+    def __init__(self, script, directory):
+        self.script, self.directory = HERE / script, directory
+
+    def up(self, *arguments):
+        # to a file: what stays in the background would keep a pipe open
+        with tempfile.TemporaryFile("w+") as log:
+            status = subprocess.call([self.script, "up", self.directory, *arguments], stdin=subprocess.DEVNULL,
+                                     stdout=log, stderr=log, timeout=300)
+            log.seek(0)
+            assert status == 0, log.read()
+        # what a package's installation would do
+        self.run("bash", "-c", "systemd-sysusers; systemd-tmpfiles --create; systemctl daemon-reload; "
+                 "systemctl start nsrootd.socket; "
+                 "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True)
+
+    def down(self):
+        self._run("down", timeout=120)
+
+    def _run(self, verb, *arguments, check=False, timeout=60):
+        done = subprocess.run([self.script, verb, self.directory, *arguments], capture_output=True, text=True,
+                              timeout=timeout, stdin=subprocess.DEVNULL)
+        assert not check or done.returncode == 0, f"{verb} {arguments}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def run(self, *command, check=False, timeout=60):
+        return self._run("in", *map(str, command), check=check, timeout=timeout)
+
+    def shell(self, script, check=False, timeout=60):
+        return self.run("bash", "-c", script, check=check, timeout=timeout)
+
+    def user(self, script, uid=2001, check=False, timeout=60):
+        """A shell script of an ordinary user."""
+        return self.run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "bash", "-c", script,
+                        check=check, timeout=timeout)
+
+    def property(self, unit, name):
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit, check=True).stdout.strip()
+
+    def journal(self, *matches):
+        """The journal's entries that match, as lists of (field, value)."""
+        import json
+        self.run("journalctl", "--sync")
+        lines = self.run("journalctl", "--output=json", "--no-pager", *matches).stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def inits(self):
+        """The host pids of all nsroot-init processes."""
+        return self.run("pgrep", "-x", "nsroot-init").stdout.split()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """A directory that holds what is installed, and nothing else."""
+    tree = tmp_path_factory.mktemp("installed")
+    subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", harness.Build().directory],
+                   env={**os.environ, "DESTDIR": str(tree)}, check=True, stdout=subprocess.DEVNULL)
+    return tree
+
+
+def missing(*programs):
+    return [p for p in programs if not shutil.which(p)]

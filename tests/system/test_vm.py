@@ -1,0 +1,101 @@
+"""nsrootd on another kernel (Debian 12's own, 6.1) with all cgroup v2 controllers, in an emulated machine."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import HERE, Bed, missing
+from harness import CHECKOUT, until
+
+SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
+RUN = "nsrootctl run --"
+
+
+def assets():
+    """The kernel and the initial file system, made once and kept with the builds."""
+    lacking = missing("qemu-system-x86_64", "busybox", "depmod", "mkfs.ext4")
+    if lacking:
+        pytest.skip(f"an emulated machine needs {', '.join(lacking)}: tools/install-deps vm")
+    directory = CHECKOUT / "build/vm"
+    if not (directory / "initrd.gz").exists():
+        done = subprocess.run([HERE / "bed-vm", "prepare", directory], capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            pytest.skip(f"the kernel cannot be had: {done.stderr[-300:]}")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def bed(installed, tmp_path_factory):
+    where = assets()
+    bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
+    bed.up(installed, where)
+    assert bed.user(f"{RUN} true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
+    yield bed
+    bed.down()
+
+
+def result_of(bed, script, options=""):
+    """What a run of that script came to: the result, and the client's own exit."""
+    done = bed.user(f"cd /tmp; nsrootctl run --result /tmp/result-$$ {options} -- sh -c '{script}'; s=$?; cat /tmp/result-$$; exit $s",
+                    timeout=120)
+    return json.loads(done.stdout[done.stdout.rindex('{"cause"'):]), done
+
+
+def test_it_is_the_kernel_of_debian_12(bed):
+    assert bed.run("uname", "-r").stdout.startswith("6.1")
+    assert set("cpu memory pids".split()) <= set(bed.run("cat", f"{SESSIONS}/cgroup.controllers").stdout.split())
+
+
+def test_a_root_can_be_changed_in_every_way_and_is_new_again(bed):
+    script = ("touch /x && chown 1000 /x && echo a:b >>/etc/passwd && mkdir /home && mv /etc/hosts /etc/h && rm /etc/profile && "
+              "ln -s /x /etc/profile && ls /")
+    done = bed.user(f"{RUN} sh -c '{script}'")
+    assert done.returncode == 0, done.stderr
+    assert "home" in done.stdout
+    assert bed.user(f"{RUN} ls /").stdout.split() == "bin dev etc lib lib64 proc root run sbin sys tmp var".split()
+
+
+def test_the_profile_holds_here_too(bed):
+    status = bed.user(f"{RUN} cat /proc/self/status").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["CapEff"] == fields["CapBnd"] == "00000000000004fb" and fields["NoNewPrivs"] == "1"
+    assert "proc on /proc type proc (rw,nosuid,nodev,noexec,relatime)" in bed.user(f"{RUN} mount").stdout
+
+
+def test_a_session_has_the_limits_of_the_configuration(bed):
+    bed.shell("systemd-run --quiet --collect --uid=2001 nsrootctl run -- sleep 300", check=True)
+    session = until(lambda: bed.shell("nsrootctl list -q").stdout.strip())
+    files = {"memory.max": str(1 << 30), "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "512",
+             "cpu.max": "200000 100000", "cgroup.max.descendants": "0"}
+    there = {name: bed.run("cat", f"{SESSIONS}/user-2001/{session}/{name}").stdout.strip() for name in files}
+    assert there == files
+    bed.shell(f"nsrootctl stop --timeout 0 {session}", check=True)
+
+
+def test_memory_is_bounded(bed):
+    result, done = result_of(bed, "head -c 2000M /dev/zero | tail >/dev/null")
+    assert result["cause"] == "outOfMemory", done.stderr
+    assert 0.9 * (1 << 30) < result["memoryPeakBytes"] <= (1 << 30)
+
+
+def test_tasks_are_bounded(bed):
+    result, done = result_of(bed, "i=0; while [ $i -lt 700 ]; do sleep 100 & i=$((i+1)); done 2>&1; exit 3")
+    assert result["tasksPeak"] <= 512
+    assert "Resource temporarily unavailable" in done.stdout + done.stderr or result["tasksPeak"] >= 500
+
+
+def test_storage_is_bounded(bed):
+    done = bed.user(f"{RUN} sh -c 'dd if=/dev/zero of=/big bs=1M count=600'")
+    assert done.returncode != 0 and "No space left on device" in done.stderr
+
+
+def test_a_restart_of_the_daemon_works_with_controllers_on(bed):
+    bed.shell("systemd-run --quiet --collect --uid=2001 nsrootctl run -- sleep 300", check=True)
+    assert until(lambda: bed.shell("nsrootctl list -q").stdout.strip())
+    bed.shell("systemctl restart nsrootd.service", check=True)
+    assert until(lambda: not bed.inits(), 10)
+    assert bed.user(f"{RUN} echo again").stdout == "again\n"
+    assert until(lambda: bed.shell(f"ls -d {SESSIONS}/user-*").returncode != 0)

@@ -233,6 +233,18 @@ static int receive_first(Run *run, struct json_object **ret, Fds *ret_fds)
         return r;
 }
 
+/* What was lent is the command's alone from now on: whoever is at its other end must notice when the command
+ * closes it, though we live on. Errors are still to be said on stderr. */
+static int give_up_standard(Run *run)
+{
+        int r = 0;
+
+        for (int fd = STDIN_FILENO; r >= 0 && fd <= STDOUT_FILENO; fd++)
+                if (lend_is_lendable(fd, fd == STDIN_FILENO))
+                        r = lend_release(fd);
+        return r < 0 ? failure_system(&run->failure, r, "cannot open /dev/null") : 0;
+}
+
 /* Takes from the first reply what the session goes on with. */
 static int enter(Run *run, struct json_object *reply, Fds *fds)
 {
@@ -265,6 +277,8 @@ static int converse(Run *run, struct json_object **ret_reply)
                 return r;
         }
         r = enter(run, first, &fds);
+        if (r >= 0 && !run->terminal)
+                r = give_up_standard(run);
         return r < 0 ? r : foreground_stay(&run->foreground, ret_reply);
 }
 

@@ -22,6 +22,13 @@ int lend_fill_standard(void)
         return 0;
 }
 
+int lend_release(int fd)
+{
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        return null < 0 || dup2(null, fd) < 0 ? -errno : 0;
+}
+
 /* null, zero, full, random, urandom */
 static bool is_memory_device(dev_t device)
 {

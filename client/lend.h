@@ -12,6 +12,9 @@ struct json_object;
  * there. */
 int lend_fill_standard(void);
 
+/* Puts the null device in the place of fd, which was lent. */
+int lend_release(int fd);
+
 /* Whether nsrootd takes fd as it is, for reading or for writing. */
 bool lend_is_lendable(int fd, bool for_reading);
 

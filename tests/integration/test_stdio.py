@@ -214,7 +214,7 @@ def test_closed_input_reads_as_empty(pipeline):
 
 
 def test_closed_output_takes_what_is_written(pipeline):
-    result = pipeline("inside sh -c 'echo x && readlink /proc/self/fd/1 >&2' >&-")
+    result = pipeline("inside sh -c 'echo x || exit 9; readlink /proc/self/fd/3 3>&1 >&2' >&-")
     assert (result.returncode, result.stderr) == (0, "/dev/null\n")
 
 

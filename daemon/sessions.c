@@ -260,6 +260,8 @@ int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **r
 
         if (!text[0])
                 return -ENOENT;
+        if (strlen(text) == SESSION_ID_LENGTH && find_by_prefix(t, caller, text, true, ret) >= 0)
+                return 0; /* before names: one user's must not stand for another's session */
         r = find_by_name(t, caller, text, ret);
         if (r == -ENOENT)
                 r = find_by_prefix(t, caller, text, true, ret);

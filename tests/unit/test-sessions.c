@@ -173,6 +173,17 @@ Test(sessions, by_id_and_prefix)
         expect_found(0, "", NULL);
 }
 
+Test(sessions, by_prefix_the_living_first)
+{
+        Session *a = start(1000, "abcdef", NULL), *b = start(1000, "abcxyz", NULL);
+
+        end(a, 0);
+        expect_found(1000, "abc", b);
+        expect_found(1000, "abcd", a);
+        end(b, 0);
+        expect_ambiguous(1000, "abc");
+}
+
 Test(sessions, by_name)
 {
         Session *a = start(1000, "aaaa", "web"), *b = start(1001, "bbbb", "web"),

@@ -63,7 +63,7 @@ static const struct {
         { "parameter", "workingDirectory",          "this working directory: it must be an absolute path"                 },
         { "parameter", "hostname",                  "this host name: letters, digits and hyphens, at most 64"             },
         { "parameter", "name",                      "this name: a-z, 0-9, then also _ . and -, at most 63"                },
-        { "parameter", "arguments",                 "an empty command"                                                    },
+        { "parameter", "arguments",                 "this command: it is empty, or has more than 4096 words"              },
 };
 
 const char *explain_errno(const char *name)

@@ -1,6 +1,7 @@
 """Fixtures for tests of the real programs. What they are made of is in harness.py."""
 
 import os
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -9,10 +10,24 @@ import pytest
 
 import harness
 
+GUARD = float(os.environ.get("NSROOT_TEST_GUARD", "600"))  # seconds
+
 
 def pytest_sessionstart(session):
     if os.geteuid() != 0:
         pytest.exit("these tests start a real nsrootd and change to other users: run them as root", returncode=1)
+
+
+@pytest.fixture(autouse=True)
+def guard():
+    """No test may hang: after ten minutes, and then again and again, whatever it waits for is interrupted."""
+    def interrupt(number, frame):
+        raise TimeoutError("the test hangs")
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, GUARD, 5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

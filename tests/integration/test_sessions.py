@@ -136,8 +136,7 @@ def test_two_sessions_share_no_namespace(daemon):
 
 def test_network_is_only_a_loopback(shell):
     assert re.findall(r"^\d+: (\w+)", worked(shell("ip link")), re.M) == ["lo"]
-    assert worked(shell("ping -c 1 -W 5 127.0.0.1 >/dev/null 2>&1 || nc -z 127.0.0.1 1; ip addr show lo | "
-                        "grep -c 'inet 127.0.0.1/8'")).strip() == "1"
+    assert "inet 127.0.0.1/8" in worked(shell("ip addr show lo"))
 
 
 def test_device_nodes_work(shell):
@@ -257,12 +256,12 @@ REFUSED = {
     "write sysrq-trigger": "echo h > /proc/sysrq-trigger",
     "write a sysctl": "echo 1 > /proc/sys/kernel/panic",
     "set the hostname": "hostname other",
-    "set the clock": "date -s 2020-01-01",
+    "set the clock": "date -s 2020-01-01 >&2; test $(date +%Y) = 2020",
     "load a module": "insmod /etc/passwd",
     "swap on": "swapon /etc/passwd",
     "write to sysfs": "echo 1 > /sys/class/net/lo/mtu",
     "mount on cgroup": "mkdir /sys/fs/cgroup/x",
-    "renice below zero": "nice -n -5 true",
+    "renice below zero": "renice -n -5 $$",
 }
 
 
@@ -285,7 +284,7 @@ ALLOWED = {
     "rm -rf /var && mkdir /var && test -z \"$(ls /var)\"": "test -d /var",
     "mkfifo /fifo && ln -s /etc /link && ln /etc/passwd /hard": "test ! -e /fifo && test ! -e /link && test ! -e /hard",
     "cp /bin/busybox /tmp/busybox && /tmp/busybox true": "test ! -e /tmp/busybox",
-    "nc -l -p 80 -s 127.0.0.1 & sleep 0.2 && nc -z 127.0.0.1 80": "! nc -z 127.0.0.1 80",
+    "echo hello | nc -l -p 80 & sleep 0.3 && test \"$(nc -w 5 127.0.0.1 80 < /dev/null)\" = hello": "! nc 127.0.0.1 80",
     "echo x > /run/x && echo x > /dev/shm/x": "test ! -e /run/x && test ! -e /dev/shm/x",
     "dd if=/dev/zero of=/big bs=1M count=16 2>/dev/null": "test ! -e /big",
 }
@@ -328,7 +327,7 @@ def test_hostname(daemon):
     assert worked(daemon.run("hostname", options=("--hostname", "somewhere"))) == "somewhere\n"
     assert worked(daemon.run("hostname")).strip() not in ("", pathlib.Path("/proc/sys/kernel/hostname").read_text().strip())
     result = daemon.run("hostname", options=("--hostname", "no good\n"))
-    assert result.returncode == 125 and "hostname" in result.stderr
+    assert result.returncode == 125 and "host name" in result.stderr
 
 
 def test_working_directory(daemon):
@@ -385,8 +384,15 @@ def test_arguments_arrive_as_they_are(daemon):
 
 
 def test_many_arguments_arrive(daemon):
-    arguments = [f"argument-{i}" for i in range(5000)]
-    assert worked(daemon.run("sh", "-c", "echo $#", "sh", *arguments)).strip() == "5000"
+    arguments = [f"argument-{i}" for i in range(4000)]
+    assert worked(daemon.run("sh", "-c", "echo $#", "sh", *arguments)).strip() == "4000"
+
+
+@pytest.mark.parametrize("arguments", [["x"] * 5000, ["x" * 100_000] * 3], ids=["in number", "in length"])
+def test_too_many_arguments_are_one_clear_line(daemon, arguments):
+    result = daemon.run("echo", *arguments)
+    assert (result.returncode, result.stdout) == (125, "")
+    assert len(result.stderr.splitlines()) == 1 and len(result.stderr) < 200
 
 
 def test_options_end_at_the_command(daemon):

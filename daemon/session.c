@@ -15,7 +15,6 @@
 #include "plan.h"
 #include "step.h"
 
-#define ID_LENGTH            12
 #define START_TIMEOUT        (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
 #define REAP_PATIENCE_MSEC   500
 #define MAIN_COMMAND         1
@@ -25,7 +24,7 @@
 
 struct Session {
         const SessionHost *host;
-        char id[ID_LENGTH + 1];
+        char id[SESSION_ID_LENGTH + 1];
         Spec spec;
         char *root_name;
         uid_t owner;
@@ -367,16 +366,16 @@ static int add_sources(Session *s)
         return r;
 }
 
-static int random_id(char ret[static ID_LENGTH + 1])
+static int random_id(char ret[static SESSION_ID_LENGTH + 1])
 {
         static const char alphabet[32] = "abcdefghijklmnopqrstuvwxyz234567";
-        uint8_t bytes[ID_LENGTH];
+        uint8_t bytes[SESSION_ID_LENGTH];
 
         if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
                 return -errno;
-        for (size_t i = 0; i < ID_LENGTH; i++)
+        for (size_t i = 0; i < SESSION_ID_LENGTH; i++)
                 ret[i] = alphabet[bytes[i] % 32];
-        ret[ID_LENGTH] = '\0';
+        ret[SESSION_ID_LENGTH] = '\0';
         return 0;
 }
 

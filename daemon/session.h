@@ -14,6 +14,8 @@
 
 typedef struct Session Session;
 
+#define SESSION_ID_LENGTH 12 /* of a to z and 2 to 7 */
+
 typedef enum SessionState { SESSION_STARTING, SESSION_RUNNING, SESSION_EXITED } SessionState;
 
 typedef enum Cause {

@@ -148,9 +148,9 @@ typedef struct OrderHello {
         uint32_t filter_count[PROFILE_SECCOMP_FILTERS]; /* instructions; one after the other in the memfd
                                                            that comes along */
         uint32_t read_only;                             /* the root is */
-        uint32_t unused;
-        uint64_t daemon_namespaces[ORDER_NAMESPACES]; /* st_ino of the daemon's own: none may be the
-                                                         session's */
+        uint32_t plain_root;                            /* it is a tmpfs, and no overlay */
+        uint64_t daemon_namespaces[ORDER_NAMESPACES];   /* st_ino of the daemon's own: none may be the
+                                                           session's */
 } OrderHello;
 
 typedef enum SpawnFlag {

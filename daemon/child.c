@@ -4,6 +4,8 @@
 #include "child.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/futex.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <net/if.h>
@@ -143,6 +145,8 @@ static int do_overlay(Child *c)
         const char *options = ro ? "lowerdir=upper:lower,userxattr"
                                  : "lowerdir=lower,upperdir=upper,workdir=work,userxattr";
 
+        if (c->plan->plain_root) /* a copy of the session's own already */
+                return check(chdir("lower"));
         if (mount("nsroot", "root", "overlay", COMMON_FLAGS | (ro ? MS_RDONLY : 0), options) < 0)
                 return -errno;
         return check(chdir("root"));
@@ -358,6 +362,16 @@ static int do_init(Child *c)
         return check(syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH));
 }
 
+/* The table is the daemon's own until here. What lies above last_fd is not copied, and so not closed either:
+ * closing even a copy of what a client lent may wait for a filesystem of that client's. */
+static int take_own_table(const ChildPlan *plan)
+{
+        if (close_range((unsigned)plan->last_fd + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+                return -errno;
+        __atomic_store_n(plan->has_own_table, 1, __ATOMIC_RELEASE);
+        return check(syscall(SYS_futex, plan->has_own_table, FUTEX_WAKE, 1, NULL, NULL, 0));
+}
+
 /* Only the two descriptors that are needed, at their places; with 0 to 2 closed: those are the daemon's log.
  */
 static int keep_descriptors(const ChildPlan *plan)
@@ -394,7 +408,8 @@ void child_run(const ChildPlan *plan)
         };
         Child c = { .plan = plan, .lower = -EBADF };
 
-        if (keep_descriptors(plan) < 0) /* no socket to say it on: the daemon sees the exit */
+        if (take_own_table(plan) < 0 ||
+            keep_descriptors(plan) < 0) /* no socket to say it on: the daemon sees the exit */
                 _exit(EXIT_FAILURE);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
                 c.index = 0;

@@ -2,6 +2,7 @@
 #include "launcher.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/memfd.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -13,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -24,14 +27,19 @@
 #define MFD_EXEC 0x0010U /* 6.3 */
 #endif
 
-#define SEALS       (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define TABLE_PATIENCE_SEC 5
+
+#define SEALS              (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* Not the cgroup namespace: its root would be the daemon's cgroup; the child unshares it. */
-#define CLONE_KINDS (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
+#define CLONE_KINDS        (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
 struct Launcher {
         int init_fd, filters_fd;
-        OrderHello hello; /* the same for all but for read_only */
+        OrderHello hello; /* the same for all but for what it says of the root */
         unsigned processors;
+        int control_slot; /* where each child's end of its order socket is put before its clone */
+        bool can_overlay;
+        uint32_t *has_own_table; /* shared with the child */
 };
 
 static int new_memfd(const char *name, unsigned flags)
@@ -102,6 +110,42 @@ static int note_namespaces(Launcher *l)
         return 0;
 }
 
+/* Fills the holes below the two descriptors that a child copies, so that nothing of a client's is ever among
+ * them. */
+static int make_slots(Launcher *l)
+{
+        int last, fd = -EBADF;
+
+        l->control_slot = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
+        if (l->control_slot < 0)
+                return -errno;
+        last = MAX(l->control_slot, l->init_fd);
+        do {
+                fd = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
+                if (fd < 0)
+                        return -errno;
+        } while (fd < last);
+        close(fd);
+        return 0;
+}
+
+static int share_flag(Launcher *l)
+{
+        l->has_own_table = mmap(NULL, sizeof(*l->has_own_table), PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (l->has_own_table != MAP_FAILED)
+                return 0;
+        l->has_own_table = NULL;
+        return -errno;
+}
+
+/* An overlay keeps what it must remember of directories in extended attributes, for which a tmpfs has room
+ * since 6.6: without, rmdir and rename of the cached root's directories would be errors. */
+static void try_overlay(Launcher *l)
+{
+        l->can_overlay = fsetxattr(l->filters_fd, "user.nsroot", "", 0, 0) >= 0;
+}
+
 int launcher_new(const char *init_path, Launcher **ret)
 {
         _cleanup_(launcher_freep) Launcher *l = calloc(1, sizeof(*l));
@@ -122,15 +166,23 @@ int launcher_new(const char *init_path, Launcher **ret)
         if (r >= 0)
                 r = load_filters(l);
         if (r >= 0)
+                r = make_slots(l);
+        if (r >= 0)
+                r = share_flag(l);
+        if (r >= 0)
                 r = note_namespaces(l);
         if (r < 0)
                 return r;
+        try_overlay(l);
         *ret = TAKE_PTR(l);
         return 0;
 }
 
 Launcher *launcher_free(Launcher *l)
 {
+        if (l->has_own_table)
+                munmap(l->has_own_table, sizeof(*l->has_own_table));
+        close_fd(l->control_slot);
         close_fd(l->init_fd);
         close_fd(l->filters_fd);
         free(l);
@@ -143,11 +195,12 @@ static int fail(LaunchFailure *f, Step step, int error)
         return -EREMOTEIO;
 }
 
-/* The plain system call: no fork handlers, no locks. */
+/* The table of descriptors is shared until the child has taken its own, of which the first act of its is to
+ * keep nothing that a client lent (child.c). The plain system call: no fork handlers, no locks. */
 static int clone_child(const Launch *launch, Launched *ret)
 {
         int pidfd = -EBADF;
-        struct clone_args args = { .flags = CLONE_KINDS | CLONE_PIDFD,
+        struct clone_args args = { .flags = CLONE_KINDS | CLONE_PIDFD | CLONE_FILES,
                                    .pidfd = (uint64_t)(uintptr_t)&pidfd,
                                    .exit_signal = SIGCHLD };
         long pid;
@@ -198,8 +251,9 @@ static int make_lower(const Launch *launch, pid_t pid, int *ret)
         _cleanup_close_ int userns = -EBADF;
         char path[32];
 
-        if (!launch->can_idmap)
-                return lower_copied(launch->tree_fd, launch->first_id, ret);
+        if (launch->child.plain_root)
+                return lower_copied(launch->tree_fd, launch->first_id, launch->child.storage_max,
+                                    launch->child.storage_inodes, launch->child.read_only, ret);
         snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
         userns = open(path, O_RDONLY | O_CLOEXEC);
         return userns < 0 ? -errno : lower_idmapped(launch->tree_fd, userns, ret);
@@ -213,12 +267,25 @@ static int send_orders(Launcher *l, Launch *launch, int control, int lower)
         int r = order_send(control, &go, sizeof(go), NULL, 0, &lower, 1);
 
         l->hello.read_only = launch->child.read_only;
+        l->hello.plain_root = launch->child.plain_root;
         if (r >= 0)
                 r = order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
         if (r >= 0)
                 r = order_send(control, spawn, sizeof(*spawn), launch->spawn->blob, spawn->blob_size,
                                launch->fds, launch->n_fds);
         return r;
+}
+
+/* Only then may the slots that the child copies be filled for another one. */
+static int await_own_table(const Launcher *l)
+{
+        const struct timespec patience = { .tv_sec = TABLE_PATIENCE_SEC };
+
+        while (!__atomic_load_n(l->has_own_table, __ATOMIC_ACQUIRE))
+                if (syscall(SYS_futex, l->has_own_table, FUTEX_WAIT, 0, &patience, NULL, 0) < 0 &&
+                    errno == ETIMEDOUT)
+                        return -ETIMEDOUT;
+        return 0;
 }
 
 /* What the parent does while the child waits for its go. */
@@ -237,7 +304,9 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
                 return fail(f, STEP_TREE, r);
         r = send_orders(l, launch, child->control, lower);
         if (r == -EPIPE || r == -ECONNRESET) /* it ended meanwhile, and has said why */
-                return 0;
+                r = 0;
+        if (r >= 0)
+                r = await_own_table(l);
         return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
 }
 
@@ -249,6 +318,27 @@ static void abandon(Launched *child)
         (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED);
         child->pidfd = close_fd(child->pidfd);
         child->control = close_fd(child->control);
+}
+
+static int prepare_child(Launcher *l, Launch *launch, int control)
+{
+        if (dup3(control, l->control_slot, O_CLOEXEC) < 0)
+                return -errno;
+        *l->has_own_table = 0;
+        launch->child.control_fd = l->control_slot;
+        launch->child.init_fd = l->init_fd;
+        launch->child.last_fd = MAX(l->control_slot, l->init_fd);
+        launch->child.has_own_table = l->has_own_table;
+        launch->child.processors = l->processors;
+        launch->child.plain_root = !launch->can_idmap || !l->can_overlay;
+        return 0;
+}
+
+/* The slot holds nothing between two starts: who else held a session's control socket would keep it alive.
+ */
+static void empty_slot(const Launcher *l)
+{
+        (void)dup3(l->init_fd, l->control_slot, O_CLOEXEC);
 }
 
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
@@ -263,15 +353,16 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         /* The kernel doubles it, and never gives more than its own wmem_max: an order that is too large is
          * an error. */
         (void)setsockopt(child.control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-        launch->child.control_fd = theirs;
-        launch->child.init_fd = l->init_fd;
-        launch->child.processors = l->processors;
-        r = clone_child(launch, &child);
+        r = prepare_child(l, launch, theirs);
+        if (r >= 0)
+                r = clone_child(launch, &child);
         if (r < 0) {
+                empty_slot(l);
                 close_fd(child.control);
                 return fail(f, STEP_CLONE, r);
         }
         r = guide_child(l, launch, &child, f);
+        empty_slot(l);
         if (r < 0) {
                 abandon(&child);
                 return r;

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -24,12 +25,18 @@ int lower_idmapped(int tree_fd, int userns_fd, int *ret)
         return 0;
 }
 
-static int new_tmpfs(int *ret)
+static int new_tmpfs(uint64_t bytes_max, uint64_t inodes_max, int *ret)
 {
         _cleanup_close_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
         _cleanup_close_ int tree = -EBADF;
+        char size[24], inodes[24];
 
-        if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+        snprintf(size, sizeof(size), "%lu", bytes_max);
+        snprintf(inodes, sizeof(inodes), "%lu", inodes_max);
+        if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", "nsroot", 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
             fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 return -errno;
         tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
@@ -129,19 +136,20 @@ static int copy_directory(int from, int to, uint32_t first_id)
         }
 }
 
-int lower_copied(int tree_fd, uint32_t first_id, int *ret)
+int lower_copied(int tree_fd, uint32_t first_id, uint64_t bytes_max, uint64_t inodes_max, bool read_only,
+                 int *ret)
 {
-        struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+        struct mount_attr attr = { .attr_set = read_only ? MOUNT_ATTR_RDONLY : 0 };
         _cleanup_close_ int from = openat(tree_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int tree = -EBADF;
-        int r = from < 0 ? -errno : new_tmpfs(&tree);
+        int r = from < 0 ? -errno : new_tmpfs(bytes_max, inodes_max, &tree);
 
         if (r >= 0)
                 r = copy_directory(from, tree, first_id);
         if (r < 0)
                 return r;
         if (fchownat(tree, ".", first_id, first_id, 0) < 0 ||
-            mount_setattr(tree, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
+            mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return -errno;
         *ret = TAKE_FD(tree);
         return 0;

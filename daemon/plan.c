@@ -205,6 +205,8 @@ int plan_build(const Config *config, const Spec *spec, const RootConfig *root, i
         build_limits(config, &s.order);
         *spawn = s;
         *child = (ChildPlan){ .read_only = spec->read_only == 1,
+                              .storage_max = config->storage_max,
+                              .storage_inodes = config->storage_inodes,
                               .hostname = spec->hostname ? spec->hostname : root->name };
         oom_score_adj = MIN(MAX(oom_score_adj, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX);
         snprintf(child->oom_score_adj, sizeof(child->oom_score_adj), "%d", oom_score_adj);

@@ -9,10 +9,14 @@
 typedef struct ChildPlan {
         int control_fd; /* the child's end of the order socket */
         int init_fd;    /* nsroot-init, in a sealed memfd */
+        int last_fd; /* the larger of the two: below are only descriptors that are the daemon's for good */
+        uint32_t *has_own_table; /* shared with the daemon, which waits for it (futex(2)) to become 1 */
         bool read_only;
+        bool plain_root;       /* the root is what was attached, and no overlay over it */
         unsigned processors;   /* how many the host may have, for their masks */
         char oom_score_adj[8]; /* as the kernel reads it */
         const char *hostname;
+        uint64_t storage_max, storage_inodes;
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
         char shm[64];
 } ChildPlan;

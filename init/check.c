@@ -89,14 +89,20 @@ static bool is_cpu_mask(const char *path)
 }
 
 /* What a mount at that path must have at least; false for one that should not be there. */
-static bool expected(const Mount *m, bool root_read_only, unsigned *ret_flags, size_t *ret_index)
+/* The one mount whose kind depends on the host. */
+static bool root_is_expected(const Mount *m, const OrderHello *hello)
+{
+        return streq(m->type, hello->plain_root ? "tmpfs" : "overlay");
+}
+
+static bool expected(const Mount *m, const OrderHello *hello, unsigned *ret_flags, size_t *ret_index)
 {
         for (size_t i = 0; i < ELEMENTSOF(mounts); i++) {
                 if (!streq(m->path, mounts[i].path))
                         continue;
                 *ret_index = i;
-                *ret_flags = mounts[i].flags | (i == 0 && root_read_only ? PROFILE_RO : 0);
-                return streq(m->type, mounts[i].type);
+                *ret_flags = mounts[i].flags | (i == 0 && hello->read_only ? PROFILE_RO : 0);
+                return i == 0 ? root_is_expected(m, hello) : streq(m->type, mounts[i].type);
         }
         *ret_index = ELEMENTSOF(mounts);
         *ret_flags = PROFILE_RO | PROFILE_NOSUID | PROFILE_NOEXEC;
@@ -143,7 +149,7 @@ static bool all_covered(Failure *f)
         return true;
 }
 
-static bool check_mounts(bool root_read_only, Failure *f)
+static bool check_mounts(const OrderHello *hello, Failure *f)
 {
         static char buffer[MOUNTINFO_MAX + 1];
         bool seen[ELEMENTSOF(mounts)] = { false };
@@ -159,7 +165,7 @@ static bool check_mounts(bool root_read_only, Failure *f)
 
                 if (!parse_line(line, &m))
                         return fail(f, STEP_CHECK_MOUNTS, 0, EBADMSG);
-                if (!expected(&m, root_read_only, &flags, &index) || (m.flags & flags) != flags)
+                if (!expected(&m, hello, &flags, &index) || (m.flags & flags) != flags)
                         return fail(f, STEP_CHECK_MOUNTS, (uint32_t)index, EPERM);
                 if (index < ELEMENTSOF(mounts))
                         seen[index] = true;
@@ -188,5 +194,5 @@ static bool check_namespaces(const OrderHello *hello, Failure *f)
 
 bool check_session(const OrderHello *hello, Failure *f)
 {
-        return check_namespaces(hello, f) && check_mounts(hello->read_only, f);
+        return check_namespaces(hello, f) && check_mounts(hello, f);
 }

@@ -79,9 +79,18 @@ static int no_space(Pull *p)
                         : error_add_number(&p->error, "neededBytes", 2 * size + (int64_t)TREE_OVERHEAD);
 }
 
-/* A failure of this machine's, not of a source's. */
+static void discard_build(Pull *p)
+{
+        if (p->build[0] != '\0')
+                (void)tree_remove(p->job.roots_fd, p->build); /* else the next start of the daemon does */
+        p->build[0] = '\0';
+}
+
+/* A failure of this machine's, not of a source's. Whoever hears of it finds nothing half-made. */
 static void fail(Pull *p, int r)
 {
+        discard_build(p);
+        p->file_fd = close_fd(p->file_fd);
         if (r == -ENOSPC || r == -EDQUOT)
                 r = no_space(p);
         finish(p, r);
@@ -428,8 +437,7 @@ Pull *pull_free(Pull *p)
         applets_done(&p->applets);
         metadata_done(&p->built);
         error_done(&p->error);
-        if (p->build[0] != '\0')
-                (void)tree_remove(p->job.roots_fd, p->build); /* else the next start of the daemon does */
+        discard_build(p);
         free_sources(p);
         free(p->name);
         free(p->proxy);

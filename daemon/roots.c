@@ -235,7 +235,6 @@ static int drop_all(Roots *r, const char *digest)
  * root. */
 static void finish_waits(Entry *e, int r, const Error *error)
 {
-        _cleanup_(root_unrefp) Root *root = r < 0 ? NULL : root_ref(e->root);
         struct Waits batch = LIST_HEAD_INITIALIZER(batch);
         RootsWait *w;
 
@@ -248,7 +247,9 @@ static void finish_waits(Entry *e, int r, const Error *error)
 
                 LIST_REMOVE(w, list);
                 free(w);
-                wait.handlers.finished(r, error, root ? root_ref(root) : NULL, wait.userdata);
+                if (r >= 0 && !e->root)
+                        r = -ECANCELED; /* removed by the handler before */
+                wait.handlers.finished(r, error, r < 0 ? NULL : root_ref(e->root), wait.userdata);
         }
 }
 

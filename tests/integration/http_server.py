@@ -60,6 +60,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # -- behaviours
 
+    def on_switch(self, *arguments):
+        """What the server's mode says: one URL whose behaviour a test can change."""
+        getattr(self, "on_" + self.server.mode.replace("-", "_"))(*arguments)
+
     def on_unknown(self, *_):
         self.head(404, Content_Length=0)
 
@@ -182,6 +186,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = content
         self.files = {}      # what /file/NAME gives
+        self.mode = "good"   # of /switch
         self.requests = []   # (path, headers) in the order they came
         self.released = threading.Event()
         self.scheme = "http"

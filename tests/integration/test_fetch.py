@@ -5,7 +5,6 @@ import ctypes
 import os
 import pathlib
 import re
-import signal
 import socket
 import struct
 import subprocess

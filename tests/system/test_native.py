@@ -136,11 +136,12 @@ def test_a_killed_daemon_is_back_at_once_and_its_sessions_are_gone(started):
 
 
 def test_reload_reads_the_configuration_and_drops_no_session(started):
+    end_all(started)
     background(started)
-    started.shell("mkdir -p /etc/nsrootd; printf '[Sessions]\\nDefaultRoot=nosuch\\n' >/etc/nsrootd/nsrootd.conf; "
+    started.shell("mkdir -p /etc/nsrootd; printf '[Sessions]\\nSessionsPerUser=1\\n' >/etc/nsrootd/nsrootd.conf; "
                   "systemctl reload nsrootd.service", check=True)
     done = until(lambda: (lambda d: d if d.returncode == 125 else None)(started.user(f"{RUN} true")))
-    assert done and "nosuch" in done.stderr
+    assert done and "as many sessions" in done.stderr
     assert len(started.inits()) == 1
     started.shell("rm /etc/nsrootd/nsrootd.conf; systemctl reload nsrootd.service", check=True)
     assert until(lambda: started.user(f"{RUN} true").returncode == 0)

@@ -51,11 +51,16 @@ def test_it_is_the_kernel_of_debian_12(bed):
 
 def test_a_root_can_be_changed_in_every_way_and_is_new_again(bed):
     script = ("touch /x && chown 1000 /x && echo a:b >>/etc/passwd && mkdir /home && mv /etc/hosts /etc/h && rm /etc/profile && "
-              "ln -s /x /etc/profile && ls /")
+              "ln -s /x /etc/profile && rm -r /etc && mkdir /etc && mv /var /var2 && mkdir /var && ls /")
     done = bed.user(f"{RUN} sh -c '{script}'")
     assert done.returncode == 0, done.stderr
     assert "home" in done.stdout
     assert bed.user(f"{RUN} ls /").stdout.split() == "bin dev etc lib lib64 proc root run sbin sys tmp var".split()
+
+
+def test_a_read_only_root_is_one(bed):
+    done = bed.user("nsrootctl run --read-only -- sh -c 'touch /tmp/x && touch /run/x && touch /x'")
+    assert done.returncode == 1 and "Read-only file system" in done.stderr
 
 
 def test_the_profile_holds_here_too(bed):
@@ -76,9 +81,13 @@ def test_a_session_has_the_limits_of_the_configuration(bed):
 
 
 def test_memory_is_bounded(bed):
-    result, done = result_of(bed, "head -c 2000M /dev/zero | tail >/dev/null")
-    assert result["cause"] == "outOfMemory", done.stderr
-    assert 0.9 * (1 << 30) < result["memoryPeakBytes"] <= (1 << 30)
+    """With a limit well below what the emulated machine has."""
+    bed.shell("mkdir -p /etc/nsrootd; printf '[Limits]\\nMemoryMax=100M\\n' >/etc/nsrootd/nsrootd.conf; "
+              "systemctl reload nsrootd.service", check=True)
+    result, done = result_of(bed, "dd if=/dev/zero of=/dev/null bs=400M count=1")
+    bed.shell("rm /etc/nsrootd/nsrootd.conf; systemctl reload nsrootd.service", check=True)
+    assert result["cause"] == "outOfMemory" and done.returncode == 137, done.stderr
+    assert 95 << 20 < result["memoryPeakBytes"] <= 100 << 20
 
 
 def test_tasks_are_bounded(bed):

@@ -216,19 +216,17 @@ static void erase_notice(void)
         fputs("\r\033[K", stderr);
 }
 
-/* As call_next for the first reply, which may take as long as a download. */
+/* As foreground_first; who waits long on a terminal is told for what. */
 static int receive_first(Run *run, struct json_object **ret, Fds *ret_fds)
 {
         bool quiet = run->options->quiet || !isatty(STDERR_FILENO);
-        const char *socket = run->client->socket;
         int r;
 
-        r = call_next(run->link, socket, quiet ? CONNECTION_FOREVER : NOTICE_MS, ret, ret_fds,
-                      &run->failure);
+        r = foreground_first(&run->foreground, quiet ? CONNECTION_FOREVER : NOTICE_MS, ret, ret_fds);
         if (r != -ETIMEDOUT)
                 return r;
         show_notice(run->options);
-        r = call_next(run->link, socket, CONNECTION_FOREVER, ret, ret_fds, &run->failure);
+        r = foreground_first(&run->foreground, CONNECTION_FOREVER, ret, ret_fds);
         erase_notice();
         return r;
 }
@@ -251,7 +249,6 @@ static int enter(Run *run, struct json_object *reply, Fds *fds)
         const char *id = value_text(value_object(reply, "session"), "id");
         int64_t index = value_number(reply, "ptyFileDescriptor", -1);
 
-        run->foreground.link = run->link;
         run->foreground.id = id ? strdup(id) : NULL;
         run->foreground.pty = index >= 0 ? fds_take(fds, (size_t)index) : -EBADF;
         if (!run->foreground.id || run->terminal != (run->foreground.pty >= 0))
@@ -270,6 +267,8 @@ static int converse(Run *run, struct json_object **ret_reply)
                        &run->link, &run->failure);
         if (r < 0)
                 return r;
+        run->foreground.link = run->link;
+        run->foreground.terminal = run->terminal;
         r = receive_first(run, &first, &fds);
         if (r <= 0) { /* an error, or over at once */
                 if (r == 0)

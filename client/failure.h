@@ -1,5 +1,6 @@
 /* Why a call came to nothing: one line that says what is wrong and what to do, and the status to exit with.
- * Knows the errors of the protocol and of connecting; prints nothing before it is told to. */
+ * Knows what goes wrong with a connection; what nsrootd answers is for explain.h. Prints nothing before it
+ * is told to. */
 #pragma once
 
 #include "base.h"

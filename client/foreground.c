@@ -12,6 +12,9 @@
 #include "value.h"
 
 #define SIGNAL_PATIENCE_MS 5000 /* how long nsrootd may take to pass a signal on */
+#define EARLY_SIGNAL_MS    500  /* how long a signal waits for the command that it is for */
+
+#define SIGNALS_FAILED     "cannot take charge of the terminal and of signals"
 
 /* Without a terminal these go to the command; those that end a process end this one, if nsrootd cannot be
  * told. */
@@ -39,11 +42,6 @@ void foreground_done(Foreground *f)
         f->id = NULL;
 }
 
-static bool has_terminal(const Foreground *f)
-{
-        return f->pty >= 0;
-}
-
 /* Blocked, an ignored signal would be seen all the same; who ignores it wants nobody to. */
 static void add_unless_ignored(sigset_t *set, int sig)
 {
@@ -57,8 +55,10 @@ static int open_signals(Foreground *f)
 {
         sigset_t set;
 
+        if (f->signals >= 0)
+                return 0;
         sigemptyset(&set);
-        if (has_terminal(f)) {
+        if (f->terminal) {
                 sigaddset(&set, SIGWINCH);
                 sigaddset(&set, SIGCONT);
                 add_unless_ignored(&set, SIGTSTP);
@@ -161,17 +161,67 @@ static void read_signals(Foreground *f)
         struct signalfd_siginfo info;
 
         while (read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-                if (has_terminal(f))
+                if (f->terminal)
                         on_terminal_signal(f, (int)info.ssi_signo);
                 else
                         on_signal(f, (int)info.ssi_signo);
         }
 }
 
+/* Signals that came before there was a command. */
+static void take_early_signals(Foreground *f)
+{
+        struct signalfd_siginfo info;
+
+        while (read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+                int sig = (int)info.ssi_signo;
+
+                if (ends_process(sig))
+                        die_of(sig);
+                if (sig == SIGTSTP)
+                        raise(SIGSTOP);
+        }
+}
+
+/* Waits for the reply or a signal: 1 if it is a signal. */
+static int wait_first(Foreground *f, int timeout_ms)
+{
+        struct pollfd p[] = {
+                {link_fd(f->link), POLLIN, 0},
+                { f->signals,      POLLIN, 0}
+        };
+        int n = poll(p, ELEMENTSOF(p), timeout_ms);
+
+        if (n < 0)
+                return errno == EINTR ? 0 : failure_system(f->failure, -errno, "poll");
+        return n == 0 ? -ETIMEDOUT : p[1].revents != 0;
+}
+
+/* The command may run, and be known to, before this process has read that it does: a signal may be meant for
+ * it. */
+int foreground_first(Foreground *f, int timeout_ms, struct json_object **ret_reply, Fds *ret_fds)
+{
+        int grace_ms = 0, r = f->terminal ? 0 : open_signals(f);
+
+        if (r < 0)
+                return failure_system(f->failure, r, SIGNALS_FAILED);
+        for (;;) {
+                r = call_next(f->link, f->socket, grace_ms, ret_reply, ret_fds, f->failure);
+                if (r != -ETIMEDOUT)
+                        return r;
+                if (grace_ms > 0)
+                        take_early_signals(f);
+                r = wait_first(f, timeout_ms);
+                if (r < 0)
+                        return r;
+                grace_ms = r > 0 ? EARLY_SIGNAL_MS : 0;
+        }
+}
+
 /* The terminal of the caller is gone when it cannot be read or written any more. */
 static bool has_hung_up(const Foreground *f)
 {
-        return has_terminal(f) && (f->relays[STDIN_FILENO].ended || f->relays[STDOUT_FILENO].ended);
+        return f->terminal && (f->relays[STDIN_FILENO].ended || f->relays[STDOUT_FILENO].ended);
 }
 
 enum { POLL_LINK, POLL_SIGNALS, POLL_RELAYS };
@@ -223,10 +273,9 @@ int foreground_stay(Foreground *f, struct json_object **ret_reply)
         int r;
 
         r = open_signals(f);
-        if (r >= 0 && has_terminal(f))
+        if (r >= 0 && f->terminal)
                 r = begin_terminal(f);
-        r = r < 0 ? failure_system(f->failure, r, "cannot take charge of the terminal and of signals")
-                  : stay(f, ret_reply);
+        r = r < 0 ? failure_system(f->failure, r, SIGNALS_FAILED) : stay(f, ret_reply);
         /* All that the command wrote is in the pipes and the pty by now. */
         relay_drain(&f->relays[STDOUT_FILENO]);
         relay_drain(&f->relays[STDERR_FILENO]);

@@ -12,6 +12,7 @@ struct json_object;
 
 typedef struct Foreground {
         const char *socket; /* where nsrootd listens */
+        bool terminal;      /* one was asked for */
         Link *link;         /* the call in flight, more than one reply of which is expected; borrowed */
         char *id;           /* the session's; owned */
         int pty;            /* the master of the command's terminal, owned, or -EBADF */
@@ -34,6 +35,10 @@ typedef struct Foreground {
 #define _cleanup_foreground_ _cleanup_(foreground_done)
 
 void foreground_done(Foreground *f);
+
+/* The first reply of the call, as call_next; it may take as long as a download. Without a terminal this
+ * takes charge of the signals that are the command's. */
+int foreground_first(Foreground *f, int timeout_ms, struct json_object **ret_reply, Fds *ret_fds);
 
 /* Stays with the session until the last reply, whose parameters are then the caller's. The terminal (if pty
  * is one) has been given back when this returns, in any case. -EREMOTEIO with *f->failure set. */

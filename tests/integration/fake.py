@@ -15,6 +15,7 @@ import socket
 import subprocess
 import termios
 import threading
+import time
 
 SESSION = "org.nsroot.session."
 ID = "abcdefghijkl"
@@ -75,6 +76,7 @@ class Fake:
         self.calls = []  # (method, parameters), in the order they came
         self.lent = {}   # of the last Run: {parameter: (its stat_result, whether it blocks)}
         self.process = None
+        self.delay = 0   # seconds between the start of a process and the reply that says so
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.bind(self.path)
         os.chmod(self.path, 0o666)
@@ -129,6 +131,7 @@ class Fake:
         lifeline = os.dup(lent["lifeline"])
         peer.close_fds()
         threading.Thread(target=self._watch, args=(lifeline, self.process), daemon=True).start()
+        time.sleep(self.delay)
         if slave is not None:
             os.close(slave)
             peer.reply({"session": session(), "ptyFileDescriptor": 0}, fds=[master], continues=True)

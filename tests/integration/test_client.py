@@ -616,6 +616,16 @@ def test_a_signal_before_there_is_a_session(ctl, nsrootd):
     assert client.wait(30) == -signal.SIGINT
 
 
+def test_a_signal_before_the_client_has_read_that_there_is_a_session(ctl, nsrootd):
+    daemon = nsrootd()
+    daemon.delay = 0.3
+    client = ctl.popen("run", "--", "sh", "-c", "trap 'echo caught; exit 8' INT; echo ready; while :; do sleep 0.05; done")
+    assert client.stdout.readline() == "ready\n"
+    client.send_signal(signal.SIGINT)
+    assert client.communicate(timeout=30)[0] == "caught\n"
+    assert client.returncode == 8
+
+
 def blocks(pid, sig):
     """Whether the process has taken charge of the signal, and so of its session."""
     with open(f"/proc/{pid}/status") as f:

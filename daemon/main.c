@@ -1,5 +1,6 @@
 /* nsrootd's command line. */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -99,6 +100,7 @@ static int run(const Arguments *a)
                           "('systemctl "
                           "start nsrootd').",
                           missing);
+        umask(022); /* sessions must be able to pass through what is made for them, whoever started us */
         return r < 0 ? r : manager_run(&o);
 }
 

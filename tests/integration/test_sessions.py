@@ -179,8 +179,10 @@ def test_another_user_inside_has_no_powers(run):
     assert all(int(v, 16) == 0 for v in re.findall(r"^Cap(?:Prm|Eff|Inh|Amb):\s*(\w+)$", text, re.M)), text
 
 
-def test_signals_umask_and_limits_are_the_profiles(daemon, as_user):
-    """Whatever the client was started with: ignored signals and a strange umask stay outside."""
+def test_signals_umask_and_limits_are_the_profiles(fresh_daemon, as_user):
+    """Whatever daemon and client were started with: ignored signals and a strange umask stay outside."""
+    strange = 'trap "" USR1 PIPE ALRM; umask 077; ulimit -c unlimited; exec "$0" "$@"'
+    daemon = fresh_daemon(wrapper=["sh", "-c", strange])
     inside = "umask; grep -E '^Sig(Ign|Blk)' /proc/self/status; ulimit -c; ulimit -n; ulimit -l"
     outside = f"trap '' USR1 PIPE; umask 077; exec {daemon.client} run -- sh -c {shlex.quote(inside)}"
     result = as_user(USER)(["sh", "-c", outside], env=daemon.client_environment(), stdin=subprocess.DEVNULL,

@@ -6,12 +6,16 @@
  */
 #include "link.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* How far to look for the end of a message at once. On the stack, so that it costs a waiting client nothing.
  */
-#define PEEK_SIZE (16 * 1024)
+#define PEEK_SIZE    (16 * 1024)
+
+/* SCM_MAX_FD of the kernel: how many descriptors can come at once (unix(7)). */
+#define RECEIVED_MAX 253
 
 typedef struct Outgoing {
         struct Outgoing *next;
@@ -26,7 +30,8 @@ struct Link {
 
         char *message; /* the part of the message that is here: in proportion to what the peer sent */
         size_t length, size;
-        Fds fds;
+        int fds[FDS_MAX + RECEIVED_MAX]; /* its descriptors, and once more what should not have come */
+        size_t n_fds;
 
         Outgoing *first, **tail;
         size_t queued;
@@ -34,7 +39,7 @@ struct Link {
 
 union control {
         struct cmsghdr header; /* for its alignment */
-        char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+        char space[CMSG_SPACE(sizeof(int) * RECEIVED_MAX)];
 };
 
 int link_new(int fd, const LinkLimits *limits, Link **ret)
@@ -71,7 +76,8 @@ Link *link_free(Link *l)
                 return NULL;
         while (l->first)
                 drop_first(l);
-        fds_close(&l->fds);
+        while (l->n_fds > 0)
+                close_fd(l->fds[--l->n_fds]);
         free(l->message);
         close_fd(l->fd);
         free(l);
@@ -93,32 +99,22 @@ size_t link_queued(const Link *l)
         return l->queued;
 }
 
-/* Takes over every descriptor of a message, the ones there is no room for too: what is not looked at leaks.
- * Counted by cmsg_len, because padding lets the kernel fit one more than was asked for. */
-static int collect_fds(struct msghdr *header, Fds *fds)
+/* Takes over every descriptor of a message, the ones it should not have too: what is not looked at leaks. */
+static void collect_fds(Link *l, struct msghdr *header)
 {
-        bool too_many = header->msg_flags & MSG_CTRUNC;
-
         for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+                size_t size = c->cmsg_len - CMSG_LEN(0);
+
                 if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
                         continue;
-                for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
-                        int fd;
-
-                        memcpy(&fd, (char *)c + at, sizeof(fd));
-                        if (fds->n < FDS_MAX) {
-                                fds->fd[fds->n++] = fd;
-                        } else {
-                                close_fd(fd);
-                                too_many = true;
-                        }
-                }
+                memcpy(&l->fds[l->n_fds], CMSG_DATA(c), size);
+                l->n_fds += size / sizeof(int);
         }
-        return too_many ? -E2BIG : 0;
 }
 
-/* Takes up to length bytes from the socket to the end of the message, which has room for them. */
-static int receive(Link *l, size_t length, Fds *fds)
+/* Takes up to length bytes from the socket to the end of the message, which has room for them. There is room
+ * for the descriptors while there are no more than FDS_MAX. */
+static int receive(Link *l, size_t length)
 {
         struct iovec iov = { .iov_base = l->message + l->length, .iov_len = length };
         union control control;
@@ -130,11 +126,14 @@ static int receive(Link *l, size_t length, Fds *fds)
         };
         ssize_t n;
 
+        if (l->n_fds > FDS_MAX)
+                return -E2BIG;
         n = recvmsg(l->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return -errno;
         l->length += (size_t)n;
-        return collect_fds(&header, fds);
+        collect_fds(l, &header);
+        return l->n_fds > FDS_MAX ? -E2BIG : 0;
 }
 
 /* Doubles, so that a message that comes byte by byte is not copied as often. */
@@ -157,21 +156,20 @@ static int reserve(Link *l, size_t more)
  * message's and that those that come with any other byte are not. */
 static int receive_part(Link *l, size_t length)
 {
-        _cleanup_(fds_close) Fds late = {};
+        size_t n_fds;
         int r;
 
         r = reserve(l, length);
         if (r < 0)
                 return r;
         if (l->length == 0) {
-                r = receive(l, 1, &l->fds);
+                r = receive(l, 1);
                 if (r < 0 || --length == 0)
                         return r;
         }
-        r = receive(l, length, &late);
-        if (r < 0)
-                return r;
-        return late.n > 0 ? -EPROTO : 0;
+        n_fds = l->n_fds;
+        r = receive(l, length);
+        return l->n_fds > n_fds ? -EPROTO : r;
 }
 
 /* Reads on to the end of the message or of what there is. 1: it is whole. */
@@ -198,6 +196,13 @@ static int read_part(Link *l)
         return l->message[l->length - 1] == '\0';
 }
 
+static void take_received(Link *l, Fds *ret)
+{
+        ret->n = MIN(l->n_fds, (size_t)FDS_MAX);
+        l->n_fds -= ret->n;
+        memcpy(ret->fd, &l->fds[l->n_fds], ret->n * sizeof(*ret->fd));
+}
+
 int link_read(Link *l, char **ret_message, size_t *ret_length, Fds *ret_fds)
 {
         int r;
@@ -209,9 +214,25 @@ int link_read(Link *l, char **ret_message, size_t *ret_length, Fds *ret_fds)
         } while (r == 0);
         *ret_message = TAKE_PTR(l->message);
         *ret_length = l->length - 1;
-        *ret_fds = l->fds;
-        l->fds.n = l->length = l->size = 0;
+        take_received(l, ret_fds);
+        l->length = l->size = 0;
         return 1;
+}
+
+/* Nothing more can come after the shutdown, so that the answer does not change any more. */
+static bool has_unreceived(const Link *l)
+{
+        int n;
+
+        shutdown(l->fd, SHUT_RDWR);
+        return ioctl(l->fd, FIONREAD, &n) < 0 || n > 0;
+}
+
+void link_take_fds(Link *l, Fds *ret)
+{
+        take_received(l, ret);
+        if (ret->n == 0 && l->fd >= 0 && has_unreceived(l))
+                ret->fd[ret->n++] = TAKE_FD(l->fd);
 }
 
 int link_queue(Link *l, const char *message, size_t length, Fds *fds)

@@ -10,8 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MESSAGE_MAX ((size_t)64 * 1024)
-#define QUEUE_MAX   ((size_t)256 * 1024)
+#define MESSAGE_MAX  ((size_t)64 * 1024)
+#define QUEUE_MAX    ((size_t)256 * 1024)
+/* The most that one sendmsg takes: unix(7). */
+#define RECEIVED_MAX 253
 
 /* A link and the bare other end of its socket. */
 typedef struct Pair {
@@ -42,7 +44,7 @@ static void peer_send_with(Pair *p, const char *bytes, size_t length, size_t n_f
         struct iovec iov = { .iov_base = (char *)bytes, .iov_len = length };
         union {
                 struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int) * (FDS_MAX + 1))];
+                char space[CMSG_SPACE(sizeof(int) * RECEIVED_MAX)];
         } control = {};
         struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
 
@@ -238,14 +240,16 @@ Test(link, descriptors_of_a_message_in_parts)
 
 Test(link, descriptors_must_come_with_the_first_byte)
 {
-        _cleanup_pair_ Pair p;
-        size_t before;
+        size_t before = count_fds();
 
-        pair_init(&p);
-        before = count_fds();
-        peer_send(&p, "he", 2);
-        peer_send_with(&p, "llo", 4, 1);
-        expect_result(&p, -EPROTO);
+        {
+                _cleanup_pair_ Pair p;
+
+                pair_init(&p);
+                peer_send(&p, "he", 2);
+                peer_send_with(&p, "llo", 4, 1);
+                expect_result(&p, -EPROTO);
+        }
         cr_expect_eq(count_fds(), before);
 }
 
@@ -258,6 +262,64 @@ Test(link, descriptors_must_not_come_later)
         expect_result(&p, -EAGAIN);
         peer_send_with(&p, "llo", 4, 1);
         expect_result(&p, -EPROTO);
+}
+
+/* All that is handed out, and how much it was. */
+static size_t take_all(Pair *p)
+{
+        size_t n = 0;
+        Fds fds;
+
+        for (link_take_fds(p->link, &fds); fds.n > 0; link_take_fds(p->link, &fds)) {
+                n += fds.n;
+                fds_close(&fds);
+        }
+        return n;
+}
+
+Test(link, descriptors_of_half_a_message_are_handed_out)
+{
+        _cleanup_pair_ Pair p;
+
+        pair_init(&p);
+        peer_send_with(&p, "he", 2, 3);
+        expect_result(&p, -EAGAIN);
+        cr_expect_eq(take_all(&p), 3);
+}
+
+Test(link, descriptors_that_break_the_rules_are_handed_out)
+{
+        _cleanup_pair_ Pair p;
+
+        pair_init(&p);
+        peer_send_with(&p, "he", 2, FDS_MAX);
+        expect_result(&p, -EAGAIN);
+        peer_send_with(&p, "llo", 4, RECEIVED_MAX);
+        expect_result(&p, -EPROTO);
+        cr_expect_eq(take_all(&p), FDS_MAX + RECEIVED_MAX);
+}
+
+Test(link, the_socket_is_handed_out_if_more_may_be_in_it)
+{
+        _cleanup_pair_ Pair p;
+
+        pair_init(&p);
+        peer_send_with(&p, "hello", 6, 1);
+        expect_message(&p, "hello", 1);
+        peer_send_with(&p, "again", 6, 1);
+        cr_expect_eq(take_all(&p), 1);
+        cr_expect_lt(send(p.peer, "x", 1, MSG_NOSIGNAL), 0, "it is closed");
+}
+
+Test(link, nothing_is_handed_out_of_a_link_that_was_read)
+{
+        _cleanup_pair_ Pair p;
+
+        pair_init(&p);
+        peer_send_with(&p, "hello", 6, 1);
+        expect_message(&p, "hello", 1);
+        cr_expect_eq(take_all(&p), 0);
+        cr_expect_lt(send(p.peer, "x", 1, MSG_NOSIGNAL), 0, "nothing may come any more");
 }
 
 Test(link, as_many_descriptors_as_there_may_be)

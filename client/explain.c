@@ -55,6 +55,7 @@ static const struct {
         { "rule",      "session-users",             "your uid is one of those that sessions run as"                       },
         { "rule",      "unmapped-user",             "your uid means nothing outside of your user namespace"               },
         { "rule",      "connections-per-user",      "you have too many connections to nsrootd: end some"                  },
+        { "rule",      "files-that-do-not-close",   "files that you lent nsrootd do not let go of it: end their server"   },
         { "rule",      "connections",               "nsrootd has too many connections: try again later"                   },
         { "rule",      "roots-are-changed-by-root", "only root may change roots"                                          },
         { "limit",     "SessionsPerUser",

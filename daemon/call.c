@@ -11,17 +11,11 @@ struct Call {
         unsigned refs;  /* the one of being in flight, and the dispatcher's while the method runs */
         Client *client; /* NULL once the call is over */
         CallMessage message;
-        Fds fds; /* the caller's, those that no method took */
+        Fds fds; /* the caller's, those that no method took; none once it is over */
         bool answered_once;
         void (*gone)(Call *c, void *userdata);
         void *gone_userdata;
 };
-
-/* Closes what a caller lent. Here alone, because a close may wait for a filesystem of the caller's own. */
-static void close_lent(Fds *fds)
-{
-        fds_close(fds);
-}
 
 static Call *call_unref(Call *c)
 {
@@ -29,7 +23,6 @@ static Call *call_unref(Call *c)
                 return NULL;
 
         call_message_done(&c->message);
-        close_lent(&c->fds);
         free(c);
         return NULL;
 }
@@ -42,7 +35,7 @@ static void end(Call *c)
 
         client->call = NULL;
         client_set_parked(client, false);
-        close_lent(&c->fds);
+        client_close_fds(client, &c->fds);
         connection_answered(client->connection);
         call_unref(c);
 }
@@ -197,8 +190,6 @@ int call_dispatch(Client *client, const char *text, size_t length, Fds *fds)
         if (!c)
                 return -ENOMEM;
         c->refs = 1;
-        c->fds = *fds;
-        fds->n = 0;
 
         int r = call_message_parse(text, length, &c->message);
         if (r < 0)
@@ -210,6 +201,8 @@ int call_dispatch(Client *client, const char *text, size_t length, Fds *fds)
         if (c->message.oneway)
                 connection_expects_no_answer(client->connection);
 
+        c->fds = *fds;
+        fds->n = 0;
         c->client = client;
         client->call = c;
         c->refs++;
@@ -230,6 +223,11 @@ bool call_more(const Call *c)
 int call_take_fd(Call *c, int64_t index)
 {
         return index < 0 ? -EBADF : fds_take(&c->fds, index);
+}
+
+void call_close_fds(Call *c, Fds *fds)
+{
+        client_close_fds(c->client, fds);
 }
 
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata)

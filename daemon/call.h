@@ -23,11 +23,12 @@ struct Client {
 };
 
 /* server.c */
+void client_close_fds(Client *client, Fds *fds); /* what its peer sent; all taken; never waits */
 void client_set_parked(Client *client, bool parked);
 
 /* call.c */
-/* Starts what the message asks for, which may be over at once or become client->call. Takes *fds. Negative:
- * the message breaks the rules, or memory is out: close. */
+/* Starts what the message asks for, which may be over at once or become client->call. Negative: the
+ * message breaks the rules, or memory is out: close. Else *fds is taken. */
 int call_dispatch(Client *client, const char *text, size_t length, Fds *fds);
 /* The connection is gone: tells the method. NULL is fine. */
 void call_gone(Call *c);

@@ -126,8 +126,8 @@ static void watch(Connection *c)
 static int read_message(Connection *c)
 {
         _cleanup_free_ char *text = NULL;
-        _cleanup_(fds_close) Fds fds = {};
         size_t length;
+        Fds fds;
 
         int r = link_read(c->link, &text, &length, &fds);
         if (r == -EAGAIN) {
@@ -142,15 +142,26 @@ static int read_message(Connection *c)
         return c->handlers->message(text, length, &fds, c->userdata);
 }
 
-/* What came is thrown away as it is (the kernel drops its descriptors where no room is given for them), only
- * so that the close that follows does not look like an error to a peer that has sent a little. */
-static int refuse(Connection *c)
+/* What came is thrown away, only so that the close that follows does not look like an error to a peer that
+ * has sent a little. Not so where it would throw away descriptors, which may take its time. */
+static int discard(int fd)
 {
         char unread[16 * KIB];
-        ssize_t n = recv(link_fd(c->link), unread, sizeof(unread), MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        struct iovec iov = { .iov_base = unread, .iov_len = sizeof(unread) };
+        struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 }; /* no room for descriptors */
+        ssize_t n = recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT);
+
+        if (n > 0 && !(header.msg_flags & MSG_CTRUNC))
+                n = recv(fd, unread, (size_t)n, MSG_DONTWAIT);
+        return n < 0 ? -errno : n > 0;
+}
+
+static int refuse(Connection *c)
+{
+        int r = discard(link_fd(c->link));
+        if (r == -EAGAIN || r == -EINTR)
                 return 0;
-        if (n > 0 && link_queue(c->link, c->refusal, c->refusal_length, NULL) >= 0)
+        if (r > 0 && link_queue(c->link, c->refusal, c->refusal_length, NULL) >= 0)
                 link_flush(c->link);
         return -ECONNREFUSED;
 }
@@ -239,6 +250,14 @@ int connection_new(sd_event *event, int fd, const Peer *peer, const ServerLimits
         return 0;
 }
 
+static void hand_over_leftovers(Connection *c)
+{
+        Fds fds;
+
+        for (link_take_fds(c->link, &fds); fds.n > 0; link_take_fds(c->link, &fds))
+                c->handlers->leftover(&fds, c->userdata);
+}
+
 void connection_close(Connection *c)
 {
         if (!c || c->phase == PHASE_CLOSED)
@@ -247,6 +266,7 @@ void connection_close(Connection *c)
         c->phase = PHASE_CLOSED;
         c->io = sd_event_source_disable_unref(c->io);
         c->timer = sd_event_source_disable_unref(c->timer);
+        hand_over_leftovers(c);
         c->link = link_free(c->link);
         c->handlers->closed(c->userdata);
         connection_unref(c);

@@ -11,9 +11,12 @@
 typedef struct Connection Connection;
 
 typedef struct ConnectionHandlers {
-        /* A whole message, NUL-terminated; what is left in *fds is closed afterwards. Nothing more is read
-         * until connection_answered. Negative: close. */
+        /* A whole message, NUL-terminated; takes *fds. Nothing more is read until connection_answered.
+         * Negative: close. */
         int (*message)(const char *text, size_t length, Fds *fds, void *userdata);
+        /* Before `closed`: takes what of the peer's is to be closed with it, descriptors of half a message
+         * and maybe the socket. May be called several times. */
+        void (*leftover)(Fds *fds, void *userdata);
         /* Once, whoever closes it, also from within connection_close. The Connection is not to be used
          * after. */
         void (*closed)(void *userdata);

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "call.h"
+#include "closer.h"
 #include "log.h"
 #include "protocol.h"
 #include "quota.h"
@@ -15,6 +16,8 @@
 #define LISTENERS_MAX  4
 #define REFUSED_MAX    64 /* connections that wait for their Refused; what comes on top is closed at once */
 #define PAUSE_USEC     (100 * USEC_PER_MSEC)
+
+#define RULE_STUCK     "files-that-do-not-close"
 
 struct Server {
         sd_event *event;
@@ -33,11 +36,34 @@ struct Server {
         Client *clients;
         unsigned n_admitted, n_refused;
         Quota *quota;
+        Closer *closer;
 };
 
+static uid_t uid_of(const Client *client)
+{
+        return connection_peer(client->connection)->uid;
+}
+
+void client_close_fds(Client *client, Fds *fds)
+{
+        closer_close(client->server->closer, uid_of(client), fds);
+}
+
+/* Who lends what cannot be closed again may not go on lending. */
 static int on_message(const char *text, size_t length, Fds *fds, void *userdata)
 {
-        return call_dispatch(userdata, text, length, fds);
+        Client *client = userdata;
+        bool stuck = fds->n > 0 && closer_is_stuck(client->server->closer, uid_of(client));
+
+        int r = stuck ? -EBUSY : call_dispatch(client, text, length, fds);
+        if (r < 0)
+                client_close_fds(client, fds);
+        return r;
+}
+
+static void on_leftover(Fds *fds, void *userdata)
+{
+        client_close_fds(userdata, fds);
 }
 
 static void on_closed(void *userdata)
@@ -50,7 +76,7 @@ static void on_closed(void *userdata)
                 s->n_refused--;
         if (client->standing == CLIENT_ADMITTED) {
                 s->n_admitted--;
-                quota_give_back(s->quota, connection_peer(client->connection)->uid);
+                quota_give_back(s->quota, uid_of(client));
         }
         *(client->previous ? &client->previous->next : &s->clients) = client->next;
         if (client->next)
@@ -58,14 +84,18 @@ static void on_closed(void *userdata)
         free(client);
 }
 
-static const ConnectionHandlers client_handlers = { .message = on_message, .closed = on_closed };
+static const ConnectionHandlers client_handlers = {
+        .message = on_message,
+        .leftover = on_leftover,
+        .closed = on_closed,
+};
 
 void client_set_parked(Client *client, bool parked)
 {
         if (client->parked == parked)
                 return;
 
-        uid_t uid = connection_peer(client->connection)->uid;
+        uid_t uid = uid_of(client);
         if (parked)
                 quota_park(client->server->quota, uid);
         else
@@ -137,6 +167,8 @@ static int admit(Server *s, Client *client)
         const Peer *peer = connection_peer(client->connection);
         const char *rule = s->admit ? s->admit(peer, s->userdata) : NULL;
 
+        if (!rule && closer_is_stuck(s->closer, peer->uid))
+                rule = RULE_STUCK;
         if (!rule) {
                 int r = quota_take(s->quota, &limits, peer->uid, &rule);
                 if (r < 0)
@@ -208,6 +240,8 @@ int server_new(sd_event *event, const ServerIdentity *identity, const ServerLimi
 
         int r = quota_new(&s->quota);
         if (r >= 0)
+                r = closer_new(event, &s->closer);
+        if (r >= 0)
                 r = sd_event_add_time(event, &s->pause, CLOCK_MONOTONIC, 0, 0, on_pause_over, s);
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->pause, SD_EVENT_OFF);
@@ -228,6 +262,8 @@ Server *server_free(Server *s)
                 connection_close(s->clients->connection);
         sd_event_source_disable_unref(s->pause);
         quota_free(s->quota);
+        if (s->closer)
+                closer_free(s->closer);
         sd_event_unref(s->event);
         free(s);
         return NULL;

@@ -23,8 +23,23 @@ typedef struct Run {
         SessionWatch watch;
 } Run;
 
+/* As soon as the session has them, and before the call ends: a copy here would keep a pipe's other end waiting.
+ */
+static void close_lent(Run *run)
+{
+        Fds lent = {};
+
+        for (size_t i = 0; i < ELEMENTSOF(run->request.fds); i++)
+                if (run->request.fds[i] >= 0)
+                        lent.fd[lent.n++] = TAKE_FD(run->request.fds[i]);
+        if (lent.n > 0)
+                call_close_fds(run->call, &lent);
+}
+
+/* Before the call ends, if the session was not started. */
 static Run *run_free(Run *run)
 {
+        close_lent(run);
         session_request_done(&run->request);
         session_unwatch(&run->watch);
         free(run);
@@ -118,6 +133,7 @@ static void run_start(Run *run, Root *root)
                 if (r == -EREMOTEIO)
                         describe_failure(&f, NULL, &e);
         }
+        close_lent(run);
         if (r >= 0) {
                 call_set_parked(run->call);
                 return;
@@ -138,6 +154,7 @@ static void run_on_pulled(int r, const Error *e, Root *root, void *userdata)
                 run_start(run, root);
                 return;
         }
+        close_lent(run);
         if (r == -EREMOTEIO)
                 call_error(run->call, e);
         else
@@ -145,21 +162,18 @@ static void run_on_pulled(int r, const Error *e, Root *root, void *userdata)
         run_free(run);
 }
 
+/* *ret is set on failure too, for who closes it. */
 static int take_lent(Call *c, int64_t index, LentUse use, const char *parameter, int *ret, Error *e)
 {
         const char *fault;
-        int fd;
 
         if (index == FIELD_ABSENT)
                 return 0;
-        fd = call_take_fd(c, index);
-        fault = fd < 0 ? "no such descriptor came with the message, or it is used twice"
-                       : lent_check(fd, use);
-        if (!fault) {
-                *ret = fd;
+        *ret = call_take_fd(c, index);
+        fault = *ret < 0 ? "no such descriptor came with the message, or it is used twice"
+                         : lent_check(*ret, use);
+        if (!fault)
                 return 0;
-        }
-        close_fd(fd);
         error_setf(e, ERROR_BAD_FILE_DESCRIPTOR, "parameter", "%s", parameter);
         return error_addf(e, "reason", "%s", fault);
 }

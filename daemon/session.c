@@ -67,8 +67,6 @@ void session_request_done(SessionRequest *r)
         spec_done(&r->spec);
         if (r->root)
                 r->root = root_unref(r->root);
-        for (size_t i = 0; i < ELEMENTSOF(r->fds); i++)
-                r->fds[i] = close_fd(r->fds[i]);
 }
 
 void session_watch(Session *s, SessionWatch *w)

@@ -63,7 +63,8 @@ typedef struct SessionHost {
         void *userdata;
 } SessionHost;
 
-/* A request that passed policy. Everything in it is taken by session_start, also on failure. */
+/* A request that passed policy. Everything in it is taken by session_start, also on failure, but for the
+ * descriptors, which are the caller's to close. */
 typedef struct SessionRequest {
         Spec spec;
         Root *root;

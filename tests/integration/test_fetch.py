@@ -5,6 +5,7 @@ import ctypes
 import os
 import pathlib
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -209,14 +210,21 @@ def test_output_that_cannot_be_written(fetch, server):
         assert fetch(server.url("good"), output=unwritable)[0] == "WRITE"
 
 
-def test_environment_and_home_do_not_count(fetch, server, tmp_path):
+@pytest.fixture
+def home():
+    """A home directory that any user may read."""
+    directory = pathlib.Path(harness.make_directory())
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_environment_and_home_do_not_count(fetch, server, home):
     nowhere = f"http://127.0.0.1:{http_server.closed_port()}"
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
-    os.chmod(tmp_path / ".netrc", 0o644)
-    os.chmod(tmp_path, 0o755)
+    (home / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    (home / ".netrc").chmod(0o644)
     server.requests.clear()
     assert fetch(server.url("good"), environment={"http_proxy": nowhere, "all_proxy": nowhere,
-                                                  "HOME": str(tmp_path)})[0] == "OK"
+                                                  "HOME": str(home)})[0] == "OK"
     assert "Authorization" not in server.requests[0][1]
 
 

@@ -5,7 +5,9 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -418,9 +420,15 @@ Test(roots, the_binary_sees_and_can_do_nothing)
         char path[64];
         struct stat st;
         Outcome o = {};
+        sigset_t blocked;
+        gid_t gid = 4;
         uid_t uid;
-        gid_t gid;
 
+        cr_assert_eq(setgroups(1, &gid), 0); /* things to lose */
+        signal(SIGPIPE, SIG_IGN);
+        sigemptyset(&blocked);
+        sigaddset(&blocked, SIGTERM);
+        cr_assert_eq(sigprocmask(SIG_BLOCK, &blocked, NULL), 0);
         helper_user(&uid, &gid);
         cr_expect_neq(uid, 0);
         cr_expect_neq(gid, 0);

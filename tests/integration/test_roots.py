@@ -397,6 +397,21 @@ def test_the_daemon_ends_in_the_middle(held, server, how):
     expect_works(held)
 
 
+def test_the_daemon_is_killed_while_it_asks_a_binary(fresh_daemon, server, tmp_path):
+    """The binary, which answers nothing and hears of nothing, does not outlive it."""
+    program, source = tmp_path / "mute", tmp_path / "mute.c"
+    source.write_text("#include <unistd.h>\nint main(void) { return pause(); }\n")
+    subprocess.run(["gcc", "-static", "-o", program, source], check=True)
+    server.files["mute"] = program.read_bytes()
+    d = fresh_daemon(config(pinned(server.url("file/mute"), server.files["mute"])))
+    client = d.popen("run", "--", "true")
+    asked = until(lambda: [p for p in d.processes() if comm_and_state(p)[0] not in ("nsrootd", "nsroot-fetch", None)])
+    assert asked
+    d.kill()
+    client.communicate(timeout=30)
+    assert until(lambda: not [p for p in asked if comm_and_state(p)[1]], 10)
+
+
 def status_of(pid):
     return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
 

@@ -600,6 +600,21 @@ Test(roots, two_names_for_one_tree)
         cr_expect_eq(roots_verify(roots, "other", &e), 0);
 }
 
+/* What lies at the place of a new tree is used only if it is what it should be. */
+Test(roots, damaged_tree_in_the_place_of_a_new_one)
+{
+        const Config only_other = { .roots = &root_configs[1], .n_roots = 1 };
+        _cleanup_error_ Error e = {};
+
+        SOURCES(good_binary());
+        cr_assert_eq(pull("busybox").r, 0);
+        cr_assert_eq(roots_set_config(roots, &only_other), 0);
+        spoil("touch bin/new");
+        cr_assert_eq(pull("other").r, 0);
+        cr_expect_eq(count_names("roots"), 1);
+        cr_expect_eq(roots_verify(roots, "other", &e), 0);
+}
+
 /* ---- Starting ---- */
 
 Test(roots, what_a_crash_left_is_removed)

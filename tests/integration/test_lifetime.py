@@ -206,6 +206,25 @@ def busy(fresh_daemon):
         session.client.communicate(timeout=30)
 
 
+@contextlib.contextmanager
+def stopped(clients):
+    """Clients that cannot notice anything, and let go of nothing, while the block runs."""
+    for client in clients:
+        client.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.send_signal(signal.SIGCONT)
+
+
+def test_kill_of_the_daemon_ends_sessions_whose_clients_hold_on(busy):
+    daemon, sessions, processes = busy
+    with stopped([session.client for session in sessions]):
+        daemon.kill()
+        assert until(lambda: not still_there(processes), PROMPTLY), still_there(processes)
+
+
 def test_kill_of_the_daemon_leaves_nothing(busy):
     daemon, sessions, processes = busy
     namespace = os.readlink(f"/proc/{daemon.pid}/ns/mnt")
@@ -364,6 +383,7 @@ def test_many_runs_do_not_grow_the_daemon(fresh_daemon):
     before = runs(RUNS // 5 + 20)
     after = runs(RUNS // 2)
     assert after - before < 512, f"{before} KiB, then {after} KiB"
+    assert d.call("org.nsroot.session.List", {"all": True})["parameters"]["sessions"] == []
 
 
 def test_fifty_at_once(daemon, baseline):

@@ -309,7 +309,7 @@ class Daemon:
     def cgroups(self):
         """The directories below the node that this daemon keeps its sessions' cgroups in."""
         node = self.cgroup_node()
-        return sorted(str(p) for p in node.glob("*/**/")) if node else []
+        return sorted(path for path, _, _ in os.walk(node) if path != str(node)) if node else []
 
     def cgroup_node(self):
         """Found once, by looking where a session is; None where this host has no cgroup v2."""

@@ -22,9 +22,9 @@ DEFINE_CLEANUP(Link *, link_free);
 
 int link_fd(const Link *l);
 
-/* For who must not wait for a close, before link_free: hands out, up to FDS_MAX at a time, what of the peer's
- * link_free would close, until there is none. Those are descriptors of a message that was not read whole or
- * broke the rules, and at last the socket itself if something in it was not received. */
+/* For who must not wait for a close, before link_free: hands out, up to FDS_MAX at a time, what of the
+ * peer's link_free would close, until there is none. Those are descriptors of a message that was not read
+ * whole or broke the rules, and at last the socket itself if something in it was not received. */
 void link_take_fds(Link *l, Fds *ret);
 
 /* Reads one message, without blocking. 1: *ret_message (owned by the caller, NUL-terminated, *ret_length

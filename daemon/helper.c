@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "slots.h"
+
 /* Where the view is attached until it becomes the root: a directory that is always there and that nothing in
  * a view is taken from. */
 #define ATTACH_AT "/proc"
@@ -24,12 +26,11 @@
 #define USER_NAME "nsrootd"
 #define NOBODY    65534
 
-/* Above the three that the program gets. */
-#define FD_ASIDE  10
+/* What the child gets, and where: first the three that the program has too. */
+enum { SLOT_PROGRAM = SLOT_HELPER + 3, SLOT_REPORT, SLOT_HELPER_END };
 
 typedef struct Child {
         const HelperSpec *spec;
-        int program_fd, report_fd;
 } Child;
 
 /* What the child tells its parent when a step fails. When none does, exec closes the pipe. */
@@ -48,22 +49,16 @@ static int reset_signals(Child *c)
         return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* First aside, all of them, because the numbers 0 to 2 may be among what is given. */
+/* The table is the daemon's until here, and what is above the slots may be a client's (slots.h). */
+static int take_own_table(Child *c)
+{
+        return close_range(SLOTS_END, ~0U, CLOSE_RANGE_UNSHARE);
+}
+
 static int arrange_fds(Child *c)
 {
-        int aside[ELEMENTSOF(c->spec->fds)];
-
-        c->program_fd = fcntl(c->spec->program_fd, F_DUPFD_CLOEXEC, FD_ASIDE);
-        c->report_fd = fcntl(c->report_fd, F_DUPFD_CLOEXEC, FD_ASIDE);
-        if (c->program_fd < 0 || c->report_fd < 0)
-                return -1;
-        for (size_t i = 0; i < ELEMENTSOF(aside); i++) {
-                aside[i] = fcntl(c->spec->fds[i], F_DUPFD_CLOEXEC, FD_ASIDE);
-                if (aside[i] < 0)
-                        return -1;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(aside); i++)
-                if (dup2(aside[i], (int)i) < 0)
+        for (size_t i = 0; i < ELEMENTSOF(c->spec->fds); i++)
+                if (dup2(SLOT_HELPER + (int)i, (int)i) < 0)
                         return -1;
         return close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
@@ -198,14 +193,15 @@ static int run_program(Child *c)
         char *const nothing[] = { NULL };
 
         umask(077);
-        return (int)syscall(SYS_execveat, c->program_fd, "", c->spec->argv, nothing, AT_EMPTY_PATH);
+        return (int)syscall(SYS_execveat, SLOT_PROGRAM, "", c->spec->argv, nothing, AT_EMPTY_PATH);
 }
 
 static const struct {
         const char *name;
         int (*run)(Child *c); /* negative: see errno */
 } steps[] = {
-        {"reset signals",          reset_signals    },
+        {"take own descriptors",   take_own_table   },
+        { "reset signals",         reset_signals    },
         { "arrange descriptors",   arrange_fds      },
         { "make mounts private",   make_private     },
         { "make a root directory", make_view        },
@@ -220,27 +216,28 @@ static const struct {
         { "run the program",       run_program      },
 };
 
-static _noreturn_ void run_child(const HelperSpec *spec, int report_fd)
+static _noreturn_ void run_child(const HelperSpec *spec)
 {
-        Child c = { .spec = spec, .report_fd = report_fd };
+        Child c = { .spec = spec };
 
         for (unsigned i = 0; i < ELEMENTSOF(steps); i++)
                 if (steps[i].run(&c) < 0) {
                         Report report = { i, errno };
 
                         /* If even this fails, the parent finds the pipe closed and a process that ended. */
-                        (void)!write(c.report_fd, &report, sizeof(report));
+                        (void)!write(SLOT_REPORT, &report, sizeof(report));
                         break;
                 }
         _exit(EXIT_FAILURE);
 }
 
-/* No fork(3): its handlers are not for this. */
+/* No fork(3): its handlers are not for this. The parent stands still until the program runs, so that it does
+ * nothing to the table while it is shared. */
 static pid_t clone_child(bool network, int *ret_pidfd)
 {
         struct clone_args args = {
-                .flags = CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                         CLONE_NEWCGROUP | (network ? 0 : CLONE_NEWNET),
+                .flags = CLONE_PIDFD | CLONE_FILES | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWPID |
+                         CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (network ? 0 : CLONE_NEWNET),
                 .pidfd = (uintptr_t)ret_pidfd,
                 .exit_signal = SIGCHLD,
         };
@@ -282,22 +279,43 @@ void helper_user(uid_t *ret_uid, gid_t *ret_gid)
         fclose(passwd);
 }
 
+static int fill_slots(const HelperSpec *spec, int report_fd)
+{
+        int r = slot_put(SLOT_PROGRAM, spec->program_fd);
+
+        for (size_t i = 0; i < ELEMENTSOF(spec->fds) && r >= 0; i++)
+                r = slot_put(SLOT_HELPER + (int)i, spec->fds[i]);
+        return r < 0 ? r : slot_put(SLOT_REPORT, report_fd);
+}
+
+static int start(const HelperSpec *spec, int report_fd, int *ret_pidfd)
+{
+        int r = fill_slots(spec, report_fd);
+
+        if (r >= 0) {
+                pid_t pid = clone_child(spec->network, ret_pidfd);
+                if (pid == 0)
+                        run_child(spec);
+                r = pid < 0 ? -errno : 0;
+        }
+        for (int slot = SLOT_HELPER; slot < SLOT_HELPER_END; slot++)
+                slot_clear(slot);
+        return r;
+}
+
 int helper_start(const HelperSpec *spec, int *ret_pidfd, const char **ret_step)
 {
         _cleanup_close_ int read_end = -EBADF, write_end = -EBADF;
         int pipe_fds[2], pidfd = -EBADF, r;
-        pid_t pid;
 
         *ret_step = "start a process";
         if (pipe2(pipe_fds, O_CLOEXEC) < 0)
                 return -errno;
         read_end = pipe_fds[0];
         write_end = pipe_fds[1];
-        pid = clone_child(spec->network, &pidfd);
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                run_child(spec, write_end);
+        r = start(spec, write_end, &pidfd);
+        if (r < 0)
+                return r;
         write_end = close_fd(write_end);
         r = read_report(read_end, ret_step);
         if (r < 0) {

@@ -14,11 +14,12 @@
  * particular outside: it is never used. */
 #define ID_MAP "0 65534 1\n"
 
+/* It shares the descriptors, so that its end closes no copy of what a client lent, which might wait. */
 static int clone_sleeper(pid_t *ret_pid)
 {
         int pidfd = -EBADF;
         struct clone_args args = {
-                .flags = CLONE_PIDFD | CLONE_NEWUSER,
+                .flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_FILES,
                 .pidfd = (uintptr_t)&pidfd,
                 .exit_signal = SIGCHLD,
         };

@@ -104,6 +104,15 @@ static int run(const Arguments *a)
         return r < 0 ? r : manager_run(&o);
 }
 
+/* Before anything opens one of its own: what whoever started us left open is nobody's here, but for the
+ * sockets that systemd passes (sd_listen_fds(3)). */
+static void close_inherited(void)
+{
+        int passed = MAX(sd_listen_fds(false), 0);
+
+        (void)close_range((unsigned)(SD_LISTEN_FDS_START + passed), ~0U, 0);
+}
+
 int main(int argc, char **argv)
 {
         static int (*const actions[])(const Arguments *a) = {
@@ -117,6 +126,7 @@ int main(int argc, char **argv)
         Arguments a = { 0 };
         int first, r;
 
+        close_inherited();
         log_setup(LOG_INFO);
         r = options_parse(&table, argc, argv, &a, NULL, &first, &fault);
         if (r > 0) {

@@ -25,6 +25,7 @@
 #include "server.h"
 #include "service.h"
 #include "sessions.h"
+#include "slots.h"
 #include "stage.h"
 
 #define STOP_TIMEOUT (2 * USEC_PER_SEC)
@@ -80,31 +81,36 @@ static int load_config(const Manager *m, Config **ret)
 }
 
 /* Everything that looks at the configuration is told of the new one before the old one goes. */
-static void use_config(Manager *m, Config *config)
+static int use_config(Manager *m, Config *config)
 {
         ServerLimits limits = server_limits(config);
+        int r = roots_set_config(m->roots, config);
 
+        if (r < 0)
+                return r;
         server_set_limits(m->server, &limits);
-        roots_set_config(m->roots, config);
         sessions_set_config(m->sessions, config);
         m->methods.config = config;
         log_set_level(config->log_level);
         config_free(m->config);
         m->config = config;
+        return 0;
 }
 
 static int reload(void *userdata)
 {
         Manager *m = userdata;
-        Config *config;
+        _cleanup_(config_freep) Config *config = NULL;
         int r;
 
         (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%lu", now_usec(CLOCK_MONOTONIC));
         r = load_config(m, &config);
+        if (r >= 0)
+                r = use_config(m, config);
         if (r < 0)
                 log_error("The configuration stays as it was.");
         else
-                use_config(m, config);
+                (void)TAKE_PTR(config);
         (void)sd_notify(false, "READY=1");
         return r;
 }
@@ -352,6 +358,12 @@ static int listen_on(Manager *m)
         return r;
 }
 
+/* After the launcher, which has places of its own below the slots. */
+static int reserve_slots(Manager *m)
+{
+        return slots_reserve();
+}
+
 static int reduce_privileges(Manager *m)
 {
         return privilege_reduce();
@@ -369,6 +381,7 @@ static const struct {
         { open_state,            "use the state directory"                 },
         { enter_stage,           "prepare device nodes and masks"          },
         { make_launcher,         "load nsroot-init and the seccomp filters"},
+        { reserve_slots,         "reserve descriptors"                     },
         { make_cgroups,          "find a cgroup for the sessions"          },
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },

@@ -23,7 +23,8 @@ typedef struct Run {
         SessionWatch watch;
 } Run;
 
-/* As soon as the session has them, and before the call ends: a copy here would keep a pipe's other end waiting.
+/* As soon as the session has them, and before the call ends: a copy here would keep a pipe's other end
+ * waiting.
  */
 static void close_lent(Run *run)
 {

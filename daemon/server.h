@@ -87,8 +87,8 @@ const Peer *call_peer(const Call *c);
 bool call_more(const Call *c);
 /* Takes descriptor `index` of the call's message. -EBADF: there is none, or it was taken already. */
 int call_take_fd(Call *c, int64_t index);
-/* Closes what the caller lent and call_take_fd gave, all of *fds, without waiting for it: a close may take as
- * long as the caller likes (closer.h). Before the call's end, and in on_gone. */
+/* Closes what the caller lent and call_take_fd gave, all of *fds, without waiting for it: a close may take
+ * as long as the caller likes (closer.h). Before the call's end, and in on_gone. */
 void call_close_fds(Call *c, Fds *fds);
 /* Run when the connection is gone before the call was answered; NULL to unset. */
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata);

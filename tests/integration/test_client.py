@@ -502,6 +502,20 @@ def test_nothing_is_made_non_blocking(ctl, nsrootd):
     os.close(reader), os.close(writer)
 
 
+def test_what_is_lent_is_the_commands_alone(ctl, nsrootd):
+    """Who is at the other end of a pipe notices that the command has closed it, though the client lives on."""
+    nsrootd()
+    client = ctl.popen("run", "--", "sh", "-c", "exec <&- >&-; sleep 100")
+    assert client.stdout.read() == ""
+    with pytest.raises(BrokenPipeError):
+        while True:
+            os.write(client.stdin.fileno(), b"x")
+            time.sleep(0.01)
+    assert client.poll() is None
+    client.kill()
+    client.wait()
+
+
 def test_bytes_go_through_unchanged(ctl, nsrootd):
     nsrootd()
     data = bytes(range(256)) * 4096
@@ -580,7 +594,7 @@ def test_stopping_and_going_on(ctl, nsrootd):
     assert until(lambda: blocks(client.pid, signal.SIGTSTP))
     client.send_signal(signal.SIGTSTP)
     assert until(lambda: harness.comm_and_state(client.pid)[1] == "T")
-    assert harness.comm_and_state(daemon.process.pid)[1] == "T"
+    assert until(lambda: harness.comm_and_state(daemon.process.pid)[1] == "T")
     client.send_signal(signal.SIGCONT)
     assert until(lambda: harness.comm_and_state(daemon.process.pid)[1] == "S")
     client.kill()
@@ -735,6 +749,18 @@ def test_terminal_is_given_back_while_stopped(inside):
     assert until(lambda: t.settings() == raw)
 
 
+def test_terminal_is_given_back_after_a_stop_that_nobody_sees_coming(inside):
+    t, _ = inside("cat")
+    os.kill(t.pid, signal.SIGSTOP)
+    assert until(lambda: harness.comm_and_state(t.pid)[1] == "T")
+    os.kill(t.pid, signal.SIGCONT)
+    t.line("still here")
+    t.expect("still here\r\nstill here")
+    os.kill(t.pid, signal.SIGTERM)
+    assert t.wait() == -signal.SIGTERM
+    assert t.settings() == t.before
+
+
 def test_the_session_ends_with_its_terminal(ctl, nsrootd):
     daemon = nsrootd()
     t = ctl.terminal([ctl.program, "run", "--", "sleep", "100"])
@@ -746,6 +772,20 @@ def test_the_session_ends_with_its_terminal(ctl, nsrootd):
     finally:
         os.kill(t.pid, signal.SIGKILL)
         os.waitpid(t.pid, 0)
+
+
+def test_the_session_ends_with_its_terminal_though_hang_ups_are_ignored(ctl, nsrootd):
+    daemon = nsrootd()
+    t = ctl.terminal(["/bin/sh", "-c", f"trap '' HUP; exec {ctl.program} run -- sh -c 'trap \"\" HUP; sleep 100'"])
+    try:
+        assert until(lambda: not t.echoes())
+        os.close(t.slave)
+        os.close(t.master)
+        assert daemon.process.wait(20) == -signal.SIGKILL
+        assert os.waitstatus_to_exitcode(os.waitpid(t.pid, 0)[1]) == 128 + signal.SIGHUP
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(t.pid, signal.SIGKILL)
 
 
 def test_job_control_of_the_shell_outside(ctl, nsrootd, terminal):

@@ -78,7 +78,7 @@ int connection_receive(Link *l, int timeout_ms, ReplyMessage *ret, Fds *ret_fds)
         int r;
 
         while ((r = link_read(l, &text, &length, &fds)) == -EAGAIN) {
-                r = wait_for(link_fd(l), POLLIN, timeout_ms);
+                r = timeout_ms == 0 ? -ETIMEDOUT : wait_for(link_fd(l), POLLIN, timeout_ms);
                 if (r < 0)
                         return r;
         }

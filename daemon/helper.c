@@ -26,9 +26,6 @@
 #define USER_NAME "nsrootd"
 #define NOBODY    65534
 
-/* What the child gets, and where: first the three that the program has too. */
-enum { SLOT_PROGRAM = SLOT_HELPER + 3, SLOT_REPORT, SLOT_HELPER_END };
-
 typedef struct Child {
         const HelperSpec *spec;
 } Child;
@@ -52,13 +49,13 @@ static int reset_signals(Child *c)
 /* The table is the daemon's until here, and what is above the slots may be a client's (slots.h). */
 static int take_own_table(Child *c)
 {
-        return close_range(SLOTS_END, ~0U, CLOSE_RANGE_UNSHARE);
+        return close_range((unsigned)slots_end(), ~0U, CLOSE_RANGE_UNSHARE);
 }
 
 static int arrange_fds(Child *c)
 {
         for (size_t i = 0; i < ELEMENTSOF(c->spec->fds); i++)
-                if (dup2(SLOT_HELPER + (int)i, (int)i) < 0)
+                if (dup2(slot_fd(SLOT_HELPER_INPUT + i), (int)i) < 0)
                         return -1;
         return close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 }
@@ -193,7 +190,8 @@ static int run_program(Child *c)
         char *const nothing[] = { NULL };
 
         umask(077);
-        return (int)syscall(SYS_execveat, SLOT_PROGRAM, "", c->spec->argv, nothing, AT_EMPTY_PATH);
+        return (int)syscall(SYS_execveat, slot_fd(SLOT_HELPER_PROGRAM), "", c->spec->argv, nothing,
+                            AT_EMPTY_PATH);
 }
 
 static const struct {
@@ -225,7 +223,7 @@ static _noreturn_ void run_child(const HelperSpec *spec)
                         Report report = { i, errno };
 
                         /* If even this fails, the parent finds the pipe closed and a process that ended. */
-                        (void)!write(SLOT_REPORT, &report, sizeof(report));
+                        (void)!write(slot_fd(SLOT_HELPER_REPORT), &report, sizeof(report));
                         break;
                 }
         _exit(EXIT_FAILURE);
@@ -281,11 +279,11 @@ void helper_user(uid_t *ret_uid, gid_t *ret_gid)
 
 static int fill_slots(const HelperSpec *spec, int report_fd)
 {
-        int r = slot_put(SLOT_PROGRAM, spec->program_fd);
+        int r = slot_put(SLOT_HELPER_PROGRAM, spec->program_fd);
 
         for (size_t i = 0; i < ELEMENTSOF(spec->fds) && r >= 0; i++)
-                r = slot_put(SLOT_HELPER + (int)i, spec->fds[i]);
-        return r < 0 ? r : slot_put(SLOT_REPORT, report_fd);
+                r = slot_put(SLOT_HELPER_INPUT + i, spec->fds[i]);
+        return r < 0 ? r : slot_put(SLOT_HELPER_REPORT, report_fd);
 }
 
 static int start(const HelperSpec *spec, int report_fd, int *ret_pidfd)
@@ -298,7 +296,7 @@ static int start(const HelperSpec *spec, int report_fd, int *ret_pidfd)
                         run_child(spec);
                 r = pid < 0 ? -errno : 0;
         }
-        for (int slot = SLOT_HELPER; slot < SLOT_HELPER_END; slot++)
+        for (Slot slot = SLOT_HELPER_INPUT; slot <= SLOT_HELPER_REPORT; slot++)
                 slot_clear(slot);
         return r;
 }

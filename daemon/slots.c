@@ -4,60 +4,50 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Nothing else may be at the numbers that have a name. */
-static int fill_slots(int fd)
-{
-        for (int slot = SLOTS_FIRST; slot < SLOTS_END; slot++) {
-                int copy = fcntl(fd, F_DUPFD_CLOEXEC, slot);
+/* The kernel copies a table of descriptors by the word: all numbers of the last slot's word go along. */
+#define WORD              64
+#define AFTER_WORD_OF(fd) (((fd) / WORD + 1) * WORD)
 
-                if (copy < 0)
-                        return -errno;
-                if (copy != slot) {
-                        close_fd(copy);
-                        return -EBUSY;
-                }
-        }
-        return 0;
-}
-
-/* Each copy has the lowest number that is free. */
-static int fill_holes(int fd)
-{
-        int copy;
-
-        do
-                copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        while (copy >= 0 && copy < SLOTS_END);
-        if (copy < 0)
-                return -errno;
-        close_fd(copy);
-        return 0;
-}
+/* Set once: numbers of descriptors are the process's. Where nothing is reserved, as in a test, any will do.
+ */
+static int first = WORD - SLOTS;
 
 int slots_reserve(void)
 {
-        _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        int r;
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), previous = fd;
 
+        /* Each copy has the lowest number that is free. */
+        for (int in_a_row = 1; fd >= 0 && in_a_row < SLOTS; previous = fd) {
+                fd = fcntl(previous, F_DUPFD_CLOEXEC, 0);
+                in_a_row = fd == previous + 1 ? in_a_row + 1 : 1;
+        }
+        first = fd - SLOTS + 1;
+        while (fd >= 0 && fd < slots_end())
+                fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
-        r = fill_slots(fd);
-        if (r < 0)
-                return r;
-        r = fill_holes(fd);
-        if (r >= 0 && fd < SLOTS_FIRST)
-                TAKE_FD(fd); /* it is in a hole itself */
-        return r;
+        close_fd(fd);
+        return 0;
 }
 
-int slot_put(int slot, int fd)
+int slots_end(void)
 {
-        return dup3(fd, slot, O_CLOEXEC) < 0 ? -errno : 0;
+        return AFTER_WORD_OF(first + SLOTS - 1);
+}
+
+int slot_fd(Slot slot)
+{
+        return first + (int)slot;
+}
+
+int slot_put(Slot slot, int fd)
+{
+        return dup3(fd, slot_fd(slot), O_CLOEXEC) < 0 ? -errno : 0;
 }
 
 /* Where none are reserved there is nothing to put in its place. */
-void slot_clear(int slot)
+void slot_clear(Slot slot)
 {
-        if (slot_put(slot, SLOT_EMPTY) < 0)
-                close_fd(slot);
+        if (slot_put(slot, slot_fd(SLOT_EMPTY)) < 0)
+                close_fd(slot_fd(slot));
 }

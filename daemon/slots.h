@@ -1,24 +1,26 @@
 /* Low numbers of descriptors, which a client's never get. A child that shares the daemon's table takes one
- * of its own by close_range(SLOTS_END, ~0U, CLOSE_RANGE_UNSHARE): what is above is not copied, so that
+ * of its own by close_range(slots_end(), ~0U, CLOSE_RANGE_UNSHARE): what is above is not copied, so that
  * ending the child, or its exec, closes nothing of a client's; such a close may wait for a filesystem in
  * user space. What the child is to have is put into slots for so long. Knows nothing of who uses them. */
 #pragma once
 
 #include "base.h"
 
-/* The kernel copies a table of descriptors by the word: what is below this always goes along. */
-#define SLOTS_END 64
+typedef enum Slot {
+        SLOT_HELPER_INPUT, /* helper.c: what the program gets as 0, 1 and 2 */
+        SLOT_HELPER_OUTPUT,
+        SLOT_HELPER_ERROR,
+        SLOT_HELPER_PROGRAM,
+        SLOT_HELPER_REPORT,
+        SLOT_EMPTY, /* what is in those that nobody uses */
+        SLOTS,
+} Slot;
 
-enum {
-        SLOTS_FIRST = 56,
-        SLOT_HELPER = SLOTS_FIRST, /* helper.c: five of them */
-        SLOT_EMPTY = 63,           /* what is in those that nobody uses */
-};
-
-/* Takes every number below SLOTS_END that is free: before there is any client, after everything is open that
- * others expect at a low number. -EBUSY: something is in
- * a slot. */
+/* Takes every number below slots_end() that is free: before there is any client, and after everything is
+ * open that stays. */
 int slots_reserve(void);
-/* Puts a copy of fd into a slot. */
-int slot_put(int slot, int fd);
-void slot_clear(int slot);
+int slots_end(void);
+
+int slot_fd(Slot slot);          /* its number, always the same */
+int slot_put(Slot slot, int fd); /* a copy of fd, with CLOEXEC */
+void slot_clear(Slot slot);

@@ -498,6 +498,14 @@ static void say_with_fd(int fd, const char *text, int lent, unsigned copies)
         cr_assert_eq(sendmsg(fd, &message, 0), (ssize_t)iov.iov_len);
 }
 
+/* Closing is another process's, and what watches it is a descriptor too. */
+static unsigned open_fds_in_the_end(unsigned expected)
+{
+        for (int i = 0; i < WAIT_STEPS && open_fds() > expected; i++)
+                turn(1);
+        return open_fds();
+}
+
 Test(server, descriptors_that_no_method_took_are_closed_with_the_call)
 {
         static const struct {
@@ -524,12 +532,11 @@ Test(server, descriptors_that_no_method_took_are_closed_with_the_call)
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 say_with_fd(fd, table[i].call, STDERR_FILENO, table[i].copies);
                 cr_expect_str_eq(hear(fd), table[i].reply);
-                cr_expect_eq(open_fds(), before, "row %zu", i);
+                cr_expect_eq(open_fds_in_the_end(before), before, "row %zu", i);
         }
         say_with_fd(fd, "{}", STDERR_FILENO, 3);
         cr_assert_str_eq(hear(fd), "(closed)");
-        turn(2);
-        cr_assert_leq(open_fds(), before - 1, "a message that closes the connection keeps none either");
+        cr_assert_leq(open_fds_in_the_end(before - 1), before - 1, "a message that closes the connection keeps none either");
 }
 
 Test(server, a_descriptor_goes_back_with_the_first_reply)

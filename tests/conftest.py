@@ -13,7 +13,15 @@ import harness
 GUARD = float(os.environ.get("NSROOT_TEST_GUARD", "600"))  # seconds
 
 
+def heed_signals():
+    """Who runs the tests in the background, or by nohup(1), has signals ignored, and what they start inherits that."""
+    for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+        if signal.getsignal(s) == signal.SIG_IGN:
+            signal.signal(s, signal.default_int_handler if s == signal.SIGINT else signal.SIG_DFL)
+
+
 def pytest_sessionstart(session):
+    heed_signals()
     if os.geteuid() != 0:
         pytest.exit("these tests start a real nsrootd and change to other users: run them as root", returncode=1)
 

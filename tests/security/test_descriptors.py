@@ -293,3 +293,22 @@ def test_a_file_whose_server_is_silent_holds_nobody_else(fresh_daemon, place, sl
         # not by a program: who forks has a copy of the file, and waits for its server too
         with send_run(daemon, {"arguments": ["true"]}, []) as other:
             assert last_reply(other)["parameters"]["session"]["result"]["code"] == 0
+
+
+def test_who_lends_files_that_do_not_close_is_refused_after_a_while(fresh_daemon, place):
+    """Each holds a process. Nobody else is refused, and the daemon can end."""
+    daemon = fresh_daemon()
+    assert daemon.run("true").returncode == 0
+    with silent_file(place) as fd:
+        with contextlib.suppress(OSError, AssertionError):
+            for served in range(100):
+                with send_run(daemon, {"arguments": ["true"]}, [fd]) as s:
+                    if last_reply(s).get("error"):
+                        break
+        assert served == 16
+        with send_run(daemon, {"arguments": ["true"]}, []) as s:
+            assert last_reply(s)["parameters"] == {"rule": "files-that-do-not-close"}
+        with send_run(daemon, {"arguments": ["true"]}, [], uid=USER + 1) as s:
+            assert last_reply(s)["parameters"]["session"]["result"]["code"] == 0
+        daemon.process.terminate()
+        assert daemon.process.wait(10) == 0

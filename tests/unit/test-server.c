@@ -536,7 +536,8 @@ Test(server, descriptors_that_no_method_took_are_closed_with_the_call)
         }
         say_with_fd(fd, "{}", STDERR_FILENO, 3);
         cr_assert_str_eq(hear(fd), "(closed)");
-        cr_assert_leq(open_fds_in_the_end(before - 1), before - 1, "a message that closes the connection keeps none either");
+        cr_assert_leq(open_fds_in_the_end(before - 1), before - 1,
+                      "a message that closes the connection keeps none either");
 }
 
 Test(server, a_descriptor_goes_back_with_the_first_reply)

@@ -166,8 +166,24 @@ def test_the_registry_links_lead_to_the_socket(started):
         assert done.stdout == "there\n", done.stderr
 
 
-def test_downloads_run_as_a_user_of_their_own(started):
-    assert started.run("getent", "passwd", "nsrootd").returncode == 0
+SILENT = "import socket, time; s = socket.create_server(('127.0.0.1', 8099)); time.sleep(60)"
+
+
+def test_downloads_run_as_a_user_of_their_own_who_can_do_nothing(started):
+    """Looked at while a server that says nothing keeps one waiting."""
+    started.shell("mkdir -p /etc/nsrootd; printf '[Root slow]\\nSource=http://127.0.0.1:8099/x sha256:%064d\\n' 0 "
+                  ">/etc/nsrootd/nsrootd.conf; systemctl reload nsrootd.service", check=True)
+    started.run("systemd-run", "--quiet", "--collect", "--unit=silent", "/usr/bin/python3", "-c", SILENT, check=True)
+    assert until(lambda: started.shell("systemd-run --quiet --collect --unit=pull nsrootctl root pull slow; sleep .2; "
+                                       "pgrep -x nsroot-fetch").returncode == 0)
+    status = started.shell("cat /proc/$(pgrep -x nsroot-fetch)/status").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    uid = started.run("id", "-u", "nsrootd", check=True).stdout.strip()
+    assert uid != "0" and fields["Uid"].split() == [uid] * 4
+    assert fields["CapPrm"] == fields["CapBnd"] == fields["CapAmb"] == "0000000000000000"
+    assert fields["NoNewPrivs"] == "1" and fields["Groups"].strip() == ""
+    started.shell("rm /etc/nsrootd/nsrootd.conf; systemctl stop silent.service pull.service; "
+                  "systemctl reload nsrootd.service")
 
 
 def test_what_the_service_is_exposed_to_is_little(bed):

@@ -12,6 +12,7 @@ from harness import CHECKOUT, until
 
 SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
 RUN = "nsrootctl run --"
+SETUP_FAILED = "da4542061956432d819e52790e44155c"
 
 
 def assets():
@@ -108,3 +109,30 @@ def test_a_restart_of_the_daemon_works_with_controllers_on(bed):
     assert until(lambda: not bed.inits(), 10)
     assert bed.user(f"{RUN} echo again").stdout == "again\n"
     assert until(lambda: bed.shell(f"ls -d {SESSIONS}/user-*").returncode != 0)
+
+
+def test_a_session_that_cannot_be_set_up_is_logged_with_its_step(bed):
+    """The kernel's limit on mounts is one that the session's own meet first."""
+    before = len(bed.journal(f"MESSAGE_ID={SETUP_FAILED}"))
+    done = bed.shell("echo 10 >/proc/sys/fs/mount-max; setpriv --reuid=2001 --regid=2001 --clear-groups "
+                     f"{RUN} true; s=$?; echo 100000 >/proc/sys/fs/mount-max; exit $s")
+    assert done.returncode == 125 and "No space left on device" in done.stderr
+    entries = bed.journal(f"MESSAGE_ID={SETUP_FAILED}")[before:]
+    assert len(entries) == 1
+    entry = entries[0]
+    assert entry["NSROOT_UID"] == "2001" and entry["NSROOT_ROOT"] == "busybox" and entry["ERRNO"] == "28"
+    assert entry["NSROOT_STEP"] in done.stderr, "the user and the journal are told the same"
+    assert bed.user(f"{RUN} true").returncode == 0
+
+
+def test_a_state_directory_that_cannot_be_idmapped_does_too(bed):
+    """A tmpfs, on this kernel; and a second daemon beside the one of systemd."""
+    bed.shell("mkdir -m 755 /run/second; systemd-run --quiet --collect --unit=second nsrootd "
+              "--listen /run/second/varlink --state-dir /run/second/state", check=True)
+    script = "touch /x && rm -r /etc && mkdir /home && ls -d /x /home && mount | head -1"
+    run = f"nsrootctl --socket /run/second/varlink run -- sh -c '{script}'"
+    assert until(lambda: bed.run("test", "-S", "/run/second/varlink").returncode == 0)
+    done = bed.user(run)
+    assert done.stdout.startswith("/home\n/x\nnsroot on / type tmpfs"), done.stderr
+    assert bed.user(run).stdout == done.stdout, "fresh again"
+    bed.shell("systemctl stop second.service", check=True)

@@ -358,14 +358,16 @@ def test_one_download_however_many_wait(held, server):
 
 
 def test_the_download_ends_when_the_last_leaves(held, server):
-    clients = [held.popen("run", "--", "true") for _ in range(3)]
+    waiting = [held.connect() for _ in range(3)]
+    for connection in waiting:
+        connection.sendall(b'{"method":"org.nsroot.session.Run","more":true,"parameters":{"arguments":["true"]}}\0')
+    for _ in range(3):  # what was sent before has been read by then
+        held.call("org.varlink.service.GetInfo", timeout=30)
     assert until(lambda: fetchers(held))
-    for client in clients[:2]:
-        client.kill()
-        client.communicate(timeout=30)
+    for connection in waiting[:2]:
+        connection.close()
     assert not until(lambda: not fetchers(held), 0.5), "somebody still waits"
-    clients[2].kill()
-    clients[2].communicate(timeout=30)
+    waiting[2].close()
     assert until(lambda: not held.processes(), 10)
     expect_nothing_made(held)
     server.released.set()

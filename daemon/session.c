@@ -110,6 +110,34 @@ static void tell_ended(Session *s)
         }
 }
 
+/* What a caller asks for in vain (a command, a user, a directory) is no fault of the machine's. */
+static bool is_callers_fault(uint32_t step)
+{
+        return step == STEP_EXEC || step == STEP_USER || step == STEP_DIRECTORY;
+}
+
+static void log_failed(const Session *s, const LaunchFailure *f)
+{
+        LogFields fields = { .event = LOG_EVENT_SETUP_FAILED,
+                             .session = s->id,
+                             .root = s->root_name,
+                             .result = cause_name(CAUSE_SETUP_FAILED),
+                             .uid = s->owner,
+                             .error = f->error };
+        unsigned dropped = 0;
+        char step[128];
+
+        if (!is_callers_fault(f->step) && !log_allowed(s->owner, &dropped))
+                return;
+        step_describe(f->step, f->index, step, sizeof(step));
+        fields.step = step;
+        if (dropped)
+                log_full(LOG_WARNING, &fields, "%u more sessions of uid %u were not set up", dropped,
+                         s->owner);
+        log_full(is_callers_fault(f->step) ? LOG_DEBUG : LOG_WARNING, &fields,
+                 "Session %s of uid %u was not set up: %s: %s", s->id, s->owner, step, errno_text(f->error));
+}
+
 static void log_end(const Session *s)
 {
         const SessionResult *r = &s->result;
@@ -119,21 +147,11 @@ static void log_end(const Session *s)
                              .result = cause_name(r->cause),
                              .uid = s->owner };
 
-        if (r->cause == CAUSE_SETUP_FAILED) {
-                char step[128];
-
-                step_describe(r->failure.step, r->failure.index, step, sizeof(step));
-                fields.event = LOG_EVENT_SETUP_FAILED;
-                fields.step = step;
-                fields.error = r->failure.error;
-                /* What a caller asks for in vain (a command, a user) is no fault of the machine's. */
-                log_full(r->failure.step == STEP_EXEC || r->failure.step == STEP_USER ? LOG_DEBUG
-                                                                                      : LOG_WARNING,
-                         &fields, "Session %s of uid %u was not set up: %s: %s", s->id, s->owner, step,
-                         errno_text(r->failure.error));
-                return;
-        }
-        log_full(LOG_INFO, &fields, "Session %s of uid %u ended: %s", s->id, s->owner, cause_name(r->cause));
+        if (r->cause == CAUSE_SETUP_FAILED)
+                log_failed(s, &r->failure);
+        else
+                log_full(LOG_INFO, &fields, "Session %s of uid %u ended: %s", s->id, s->owner,
+                         cause_name(r->cause));
 }
 
 static void log_start(const Session *s)
@@ -521,6 +539,8 @@ int session_start(const SessionHost *host, SessionRequest *request, SessionWatch
                                              .tasks_peak = RESULT_NONE };
                 s->root_name = strdup(root_name(s->root));
                 r = s->root_name ? start(s, request, f) : fail(f, STEP_START, -ENOMEM);
+                if (r < 0)
+                        log_failed(s, f);
         } else
                 r = fail(f, STEP_START, r);
         session_request_done(request);

@@ -110,23 +110,11 @@ static int note_namespaces(Launcher *l)
         return 0;
 }
 
-/* Fills the holes below the two descriptors that a child copies, so that nothing of a client's is ever among
- * them. */
-static int make_slots(Launcher *l)
+/* Low numbers, as long as there is no client: what else is below them is the daemon's for good (slots.h). */
+static int make_slot(Launcher *l)
 {
-        int last, fd = -EBADF;
-
         l->control_slot = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
-        if (l->control_slot < 0)
-                return -errno;
-        last = MAX(l->control_slot, l->init_fd);
-        do {
-                fd = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
-                if (fd < 0)
-                        return -errno;
-        } while (fd < last);
-        close(fd);
-        return 0;
+        return l->control_slot < 0 ? -errno : 0;
 }
 
 static int share_flag(Launcher *l)
@@ -166,7 +154,7 @@ int launcher_new(const char *init_path, Launcher **ret)
         if (r >= 0)
                 r = load_filters(l);
         if (r >= 0)
-                r = make_slots(l);
+                r = make_slot(l);
         if (r >= 0)
                 r = share_flag(l);
         if (r >= 0)

@@ -12,6 +12,39 @@ typedef struct RootSource {
         char *digest; /* 64 lower-case hex digits of SHA-256; NULL only for file: */
 } RootSource;
 
+/* Users or groups by name or number, and who they are on this machine: ids are looked up when the
+ * configuration is read. */
+typedef struct IdList {
+        char **words; /* NULL-terminated, or NULL: none */
+        uint32_t *ids;
+        size_t n; /* of ids; a word that names nobody here has none */
+} IdList;
+
+/* What a session gets. */
+typedef struct Limits {
+        uint64_t memory_max, tasks_max, cpu_percent;
+        uint64_t storage_max, storage_inodes, shm_max;
+        uint64_t open_files_max, processes_max, memlock_max, file_size_max;
+} Limits;
+
+/* What one user may have. */
+typedef struct Allowance {
+        bool admit, change_roots;
+        uint64_t connections_max, sessions_max;
+        Limits limits; /* of each session */
+} Allowance;
+
+/* [User NAME] or [Group NAME]: what is said there of an Allowance. */
+typedef struct Rule {
+        char *name; /* or a number */
+        bool of_group;
+        bool known; /* there is such a user or group on this machine, and this is it: */
+        uint32_t id;
+        uint64_t given; /* a bit for each row of config_keys that is set here, by its place among those of an
+                           Allowance */
+        Allowance allowance;
+} Rule;
+
 typedef struct RootConfig {
         char *name;
         char *kind;          /* "busybox" (archive and host come with later issues) */
@@ -19,28 +52,34 @@ typedef struct RootConfig {
         size_t n_sources;
         char **default_arguments;   /* NULL-terminated; NULL: /bin/sh */
         char **default_environment; /* NULL-terminated K=V, or NULL */
+        IdList users, groups;       /* who may use it; both empty: everybody */
 } RootConfig;
 
 typedef struct Config {
         /* [Daemon] */
-        uint64_t connections_per_user, connections_max, connections_kept_for_root;
+        uint64_t connections_max, connections_kept_for_root;
         uint64_t idle_usec, message_usec;
         uint64_t unread_output_max;
         char *control_group;           /* below the cgroup2 mount; NULL: found by itself */
         char *proxy;                   /* for downloads; NULL: none */
         uint64_t connect_timeout_usec; /* of one download source; 10 s */
+        uint64_t stall_timeout_usec, download_timeout_usec;
+        uint64_t download_attempts; /* of one source */
         /* [Sessions] */
-        uint64_t sessions_per_user, sessions_max;
+        uint64_t sessions_max;
         uint64_t id_range_first, id_range_last; /* ids of the host, 524288..1879048191, 65536 a session */
         char *default_root;
         uint64_t stop_timeout_usec;
         uint64_t remember_usec, remember_max; /* ended sessions */
-        /* [Limits]: what a session gets */
-        uint64_t memory_max, tasks_max, cpu_percent;
-        uint64_t storage_max, storage_inodes, shm_max;
-        uint64_t open_files_max, processes_max, memlock_max, file_size_max;
+        /* [Limits], and of the other sections what [User NAME] and [Group NAME] may say too */
+        Allowance everybody;
+        /* [Pool] */
+        uint64_t pool_slots_per_user, pool_memory_max, pool_idle_usec;
         /* [Admission] */
         bool allow_system_users; /* uids 1..999 */
+        /* [User NAME] and [Group NAME], in the order they were read */
+        Rule *rules;
+        size_t n_rules;
         /* [Root NAME] */
         RootConfig *roots;
         size_t n_roots;

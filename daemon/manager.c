@@ -60,7 +60,7 @@ static int complain(int r, const char *what)
 
 static ServerLimits server_limits(const Config *c)
 {
-        return (ServerLimits){ .connections_per_user = (unsigned)c->connections_per_user,
+        return (ServerLimits){ .connections_per_user = (unsigned)c->everybody.connections_max,
                                .connections_max = (unsigned)c->connections_max,
                                .connections_kept_for_root = (unsigned)c->connections_kept_for_root,
                                .idle_usec = c->idle_usec,

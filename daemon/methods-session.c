@@ -253,6 +253,7 @@ static int method_run(Call *c, struct json_object *parameters, void *userdata, E
                 r = take_all_lent(c, &run->request.spec, run->request.fds, e);
         if (r < 0)
                 return r;
+        run->request.limits = m->config->everybody.limits;
         run->has_lifeline = run->request.fds[3] >= 0;
         run->request.oom_score_adj = oom_score_adj_of(call_peer(c));
         call_on_gone(c, run_on_gone, run);

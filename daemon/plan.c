@@ -145,17 +145,17 @@ static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
 }
 
 /* What a command gets of each resource; no more than the daemon could give (a hard limit is not raised). */
-static void build_limits(const Config *config, OrderSpawn *ret)
+static void build_limits(const Limits *limits, OrderSpawn *ret)
 {
         const struct {
                 int resource;
                 uint64_t soft, hard;
         } given[] = {
                 {RLIMIT_CORE,        0,                      0                     },
-                { RLIMIT_NOFILE,     config->open_files_max, config->open_files_max},
-                { RLIMIT_NPROC,      config->processes_max,  config->processes_max },
-                { RLIMIT_MEMLOCK,    config->memlock_max,    config->memlock_max   },
-                { RLIMIT_FSIZE,      config->file_size_max,  config->file_size_max },
+                { RLIMIT_NOFILE,     limits->open_files_max, limits->open_files_max},
+                { RLIMIT_NPROC,      limits->processes_max,  limits->processes_max },
+                { RLIMIT_MEMLOCK,    limits->memlock_max,    limits->memlock_max   },
+                { RLIMIT_FSIZE,      limits->file_size_max,  limits->file_size_max },
                 { RLIMIT_STACK,      STACK_SIZE,             RLIM_INFINITY         },
                 { RLIMIT_SIGPENDING, SIGNALS_MAX,            SIGNALS_MAX           },
                 { RLIMIT_MSGQUEUE,   MESSAGE_QUEUES,         MESSAGE_QUEUES        },
@@ -191,7 +191,7 @@ static uint32_t build_flags(const Spec *spec)
         return flags;
 }
 
-int plan_build(const Config *config, const Spec *spec, const RootConfig *root, int oom_score_adj,
+int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, int oom_score_adj,
                ChildPlan *child, SpawnPlan *spawn)
 {
         SpawnPlan s = { .order = { .header = ORDER_INIT(ORDER_SPAWN, 1) } };
@@ -202,17 +202,17 @@ int plan_build(const Config *config, const Spec *spec, const RootConfig *root, i
         s.order.flags = build_flags(spec);
         s.order.columns = (uint16_t)(spec->columns == FIELD_ABSENT ? 80 : spec->columns);
         s.order.rows = (uint16_t)(spec->rows == FIELD_ABSENT ? 24 : spec->rows);
-        build_limits(config, &s.order);
+        build_limits(limits, &s.order);
         *spawn = s;
         *child = (ChildPlan){ .read_only = spec->read_only == 1,
-                              .storage_max = config->storage_max,
-                              .storage_inodes = config->storage_inodes,
+                              .storage_max = limits->storage_max,
+                              .storage_inodes = limits->storage_inodes,
                               .hostname = spec->hostname ? spec->hostname : root->name };
         oom_score_adj = MIN(MAX(oom_score_adj, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX);
         snprintf(child->oom_score_adj, sizeof(child->oom_score_adj), "%d", oom_score_adj);
         snprintf(child->storage, sizeof(child->storage), "mode=0755,size=%lu,nr_inodes=%lu",
-                 config->storage_max, config->storage_inodes);
-        snprintf(child->shm, sizeof(child->shm), "mode=1777,size=%lu", config->shm_max);
+                 limits->storage_max, limits->storage_inodes);
+        snprintf(child->shm, sizeof(child->shm), "mode=1777,size=%lu", limits->shm_max);
         return 0;
 }
 

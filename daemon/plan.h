@@ -31,14 +31,15 @@ typedef struct SpawnPlan {
 #define INIT_CONTROL_FD 3
 #define INIT_PROGRAM_FD 4
 
-struct Config;
+struct Limits;
 struct RootConfig;
 struct Spec;
 
-/* Decides everything: limits from the configuration, the command and its environment from the request, the
- * root's own defaults where that says nothing. oom_score_adj is the caller's; the session's is never below
- * 500. Strings of *child are spec's or static. 0, -ENOMEM, -E2BIG (more strings than an order takes). */
-int plan_build(const struct Config *config, const struct Spec *spec, const struct RootConfig *root,
+/* Decides everything: limits as the caller's allowance has them, the command and its environment from the
+ * request, the root's own defaults where that says nothing. oom_score_adj is the caller's; the session's is
+ * never below 500. Strings of *child are spec's or static. 0, -ENOMEM, -E2BIG (more strings than an order
+ * takes). */
+int plan_build(const struct Limits *limits, const struct Spec *spec, const struct RootConfig *root,
                int oom_score_adj, ChildPlan *child, SpawnPlan *spawn);
 void plan_done(SpawnPlan *spawn);
 /* What is run: the request's arguments, else the root's, else a shell. Never NULL; not the caller's. */

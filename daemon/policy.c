@@ -21,7 +21,7 @@ const char *policy_admit(const Config *c, uid_t uid)
 
 int policy_check_run(const Config *c, uid_t uid, const Spec *s, const PolicyUsage *usage, Error *e)
 {
-        if (uid != 0 && usage->sessions_of_user >= c->sessions_per_user)
+        if (uid != 0 && usage->sessions_of_user >= c->everybody.sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsPerUser");
         if (usage->sessions >= c->sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsMax");

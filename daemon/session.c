@@ -28,6 +28,7 @@ struct Session {
         Spec spec;
         char *root_name;
         uid_t owner;
+        Limits limits;
 
         SessionState state;
         bool was_started, has_result_event, is_stopping, is_killed;
@@ -447,10 +448,9 @@ static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
 
 static int make_cgroup(Session *s)
 {
-        const Config *c = s->host->config;
-        CgroupLimits limits = { .memory_max = c->memory_max,
-                                .tasks_max = c->tasks_max,
-                                .cpu_percent = c->cpu_percent };
+        CgroupLimits limits = { .memory_max = s->limits.memory_max,
+                                .tasks_max = s->limits.tasks_max,
+                                .cpu_percent = s->limits.cpu_percent };
         int r;
 
         if (!s->host->cgroups)
@@ -479,7 +479,7 @@ static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
                      .first_id = s->first_id,
                      .cgroup_fd = s->cgroup ? cgroup_fd(s->cgroup) : -EBADF };
         Launched launched;
-        int r = plan_build(s->host->config, &request->spec, root_config(s->root), request->oom_score_adj,
+        int r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj,
                            &l.child, &spawn);
 
         if (r < 0)
@@ -531,6 +531,7 @@ int session_start(const SessionHost *host, SessionRequest *request, SessionWatch
         if (r >= 0) {
                 s->host = host;
                 s->owner = request->owner;
+                s->limits = request->limits;
                 s->root = TAKE_PTR(request->root);
                 s->pidfd = s->control = -EBADF;
                 s->result = (SessionResult){ .user_usec = RESULT_NONE,

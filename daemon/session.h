@@ -69,6 +69,7 @@ typedef struct SessionRequest {
         Spec spec;
         Root *root;
         uid_t owner;
+        Limits limits;
         int oom_score_adj; /* the caller's */
         int fds[4];        /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
 } SessionRequest;

@@ -78,14 +78,14 @@ Test(config, defaults)
         _cleanup_(config_freep) Config *c = load("");
         const RootConfig *root = config_root(c, "busybox");
 
-        cr_expect_eq(c->connections_per_user, 128);
+        cr_expect_eq(c->everybody.connections_max, 128);
         cr_expect_eq(c->connections_max, 1024);
         cr_expect_eq(c->connections_kept_for_root, 32);
         cr_expect_eq(c->idle_usec, 45 * USEC_PER_SEC);
         cr_expect_eq(c->unread_output_max, 256 * KIB);
-        cr_expect_eq(c->memory_max, GIB);
-        cr_expect_eq(c->cpu_percent, 200);
-        cr_expect_eq(c->file_size_max, UINT64_MAX);
+        cr_expect_eq(c->everybody.limits.memory_max, GIB);
+        cr_expect_eq(c->everybody.limits.cpu_percent, 200);
+        cr_expect_eq(c->everybody.limits.file_size_max, UINT64_MAX);
         cr_expect_eq(c->log_level, LOG_INFO);
         cr_expect_not(c->allow_system_users);
         cr_expect_null(c->proxy);
@@ -115,10 +115,10 @@ Test(config, values)
         cr_expect_eq(c->idle_usec, 150 * USEC_PER_SEC);
         cr_expect_str_eq(c->proxy, "http://proxy:3128");
         cr_expect_eq(c->log_level, LOG_DEBUG);
-        cr_expect_eq(c->connections_per_user, 6);
-        cr_expect_eq(c->memory_max, UINT64_MAX);
-        cr_expect_eq(c->file_size_max, 2 * MIB);
-        cr_expect_eq(c->cpu_percent, 50);
+        cr_expect_eq(c->everybody.connections_max, 6);
+        cr_expect_eq(c->everybody.limits.memory_max, UINT64_MAX);
+        cr_expect_eq(c->everybody.limits.file_size_max, 2 * MIB);
+        cr_expect_eq(c->everybody.limits.cpu_percent, 50);
         cr_expect(c->allow_system_users);
 }
 
@@ -231,7 +231,7 @@ Test(config, a_long_comment_is_no_line)
 
         snprintf(text, sizeof(text), "#%0300d\n[Limits]\nTasksMax=9\n", 0);
         _cleanup_(config_freep) Config *c = load(text);
-        cr_expect_eq(c->tasks_max, 9);
+        cr_expect_eq(c->everybody.limits.tasks_max, 9);
 }
 
 /* What is said about a file that loads all the same. */
@@ -290,7 +290,7 @@ Test(config, a_dump_means_the_same)
         cr_expect_not_null(strstr(first, "MessageTimeout=1500ms\n"));
         cr_expect_not_null(strstr(first, "StorageMax=1536M\n"));
         cr_expect_str_eq(config_root(again, "lab")->default_arguments[2], "a  \"b\" \\;c");
-        cr_expect_eq(again->memory_max, UINT64_MAX);
+        cr_expect_eq(again->everybody.limits.memory_max, UINT64_MAX);
 }
 
 Test(config, every_key_is_dumped_and_explained)

@@ -16,7 +16,7 @@
         }
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static const Config config = { .open_files_max = 4096,
+static const Limits limits = { .open_files_max = 4096,
                                .processes_max = 512,
                                .memlock_max = 64 * KIB,
                                .file_size_max = UINT64_MAX,
@@ -39,7 +39,7 @@ static SpawnPlan plan;
 
 static void build(const Spec *spec, const RootConfig *root)
 {
-        cr_assert_eq(plan_build(&config, spec, root, 0, &child, &plan), 0);
+        cr_assert_eq(plan_build(&limits, spec, root, 0, &child, &plan), 0);
 }
 
 /* The blob's strings, each followed by a bar; and that its size and counts are what they should be. */
@@ -191,7 +191,7 @@ Test(plan, oom_score_adj)
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                cr_assert_eq(plan_build(&config, &nothing_said, &bare, rows[i].callers, &child, &plan), 0);
+                cr_assert_eq(plan_build(&limits, &nothing_said, &bare, rows[i].callers, &child, &plan), 0);
                 cr_expect_str_eq(child.oom_score_adj, rows[i].sessions);
                 plan_done(&plan);
         }
@@ -211,7 +211,7 @@ static void expect_limit(int resource, uint64_t soft, uint64_t hard)
 
 Test(plan, limits)
 {
-        Config small = config;
+        Limits small = limits;
 
         small.file_size_max = 4096;
         cr_assert_eq(plan_build(&small, &nothing_said, &bare, 0, &child, &plan), 0);
@@ -257,7 +257,7 @@ Test(plan, the_largest_order)
 
         large[room] = 'x';
         plan.blob = NULL;
-        cr_expect_eq(plan_build(&config, &asked, &bare, 0, &child, &plan), -E2BIG);
+        cr_expect_eq(plan_build(&limits, &asked, &bare, 0, &child, &plan), -E2BIG);
         cr_expect_null(plan.blob, "nothing was set");
 }
 

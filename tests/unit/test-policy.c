@@ -6,7 +6,7 @@
 #include "protocol.h"
 
 static const Config config = {
-        .sessions_per_user = 3, .sessions_max = 10, .id_range_first = 600000, .id_range_last = 731071
+        .everybody.sessions_max = 3, .sessions_max = 10, .id_range_first = 600000, .id_range_last = 731071
 };
 
 Test(policy, who_is_admitted)

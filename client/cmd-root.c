@@ -1,9 +1,9 @@
 /* nsrootctl root: the roots that sessions start from. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "call.h"
 #include "client.h"
+#include "progress.h"
 #include "protocol.h"
 #include "table.h"
 #include "text.h"
@@ -86,22 +86,10 @@ const Verb verb_root_list = { .table = &list_table, .run = run_root_list };
 /* root pull */
 
 typedef struct Pull {
-        bool show; /* progress, on a terminal */
+        const char *name;
+        Progress progress;
         struct json_object *root;
 } Pull;
-
-static void show_progress(struct json_object *reply)
-{
-        int64_t done = value_number(reply, "doneBytes", 0), total = value_number(reply, "totalBytes", 0);
-        _cleanup_free_ char *state = text_escape(value_text(reply, "state") ?: "");
-        _cleanup_free_ char *size = text_size((uint64_t)MAX(done, (int64_t)0));
-
-        fprintf(stderr, "\r\033[K%s", state ?: "");
-        if (done > 0 && size)
-                fprintf(stderr, " %s", size);
-        if (total > 0 && done <= total)
-                fprintf(stderr, " (%d%%)", (int)((double)done / (double)total * 100));
-}
 
 static int on_pull(struct json_object *reply, void *userdata, Failure *f _unused_)
 {
@@ -109,21 +97,19 @@ static int on_pull(struct json_object *reply, void *userdata, Failure *f _unused
 
         json_object_put(pull->root);
         pull->root = json_object_get(value_object(reply, "root"));
-        if (pull->show)
-                show_progress(reply);
+        progress_show(&pull->progress, pull->name, reply);
         return 0;
 }
 
 static int run_root_pull(const Client *client, const void *options _unused_, char **operands)
 {
         struct json_object *parameters = value_new_text("name", operands[0]);
-        Pull pull = { .show = isatty(STDERR_FILENO) };
+        Pull pull = { .name = operands[0], .progress = progress_new(false) };
         _cleanup_failure_ Failure f = {};
         int r, status;
 
         r = call_stream(client->socket, ROOT ".Pull", parameters, on_pull, &pull, &f);
-        if (pull.show)
-                fputs("\r\033[K", stderr);
+        progress_done(&pull.progress);
         status = r < 0 ? failure_say(&f) : print_root(client, pull.root, "is here");
         json_object_put(pull.root);
         return status;

@@ -10,11 +10,10 @@
 #include "foreground.h"
 #include "lend.h"
 #include "outcome.h"
+#include "progress.h"
 #include "protocol.h"
 #include "tty.h"
 #include "value.h"
-
-#define NOTICE_MS 300 /* who waits longer is told what for */
 
 typedef enum TerminalChoice {
         TERMINAL_AUTO, /* if stdin and stdout are terminals */
@@ -40,6 +39,7 @@ typedef struct Run {
         struct json_object *parameters; /* of the call */
         Fds lent;
         Link *link;
+        Progress progress; /* of the root, while it is made */
         Foreground foreground;
         Failure failure;
 } Run;
@@ -105,6 +105,8 @@ static int add_texts(Run *run)
                 r = value_add_texts(run->parameters, "arguments", (const char *const *)run->command);
         if (r >= 0 && o->read_only)
                 r = value_add_flag(run->parameters, "readOnly");
+        if (r >= 0 && run->progress.enabled)
+                r = value_add_flag(run->parameters, "progress");
         return r;
 }
 
@@ -206,29 +208,21 @@ static int build_call(Run *run)
         return r < 0 && r != -EREMOTEIO ? failure_system(&run->failure, r, "cannot prepare the session") : r;
 }
 
-static void show_notice(const Options *o)
-{
-        fprintf(stderr, "nsrootctl: preparing %s%s...", o->root ? "root " : "the root", o->root ?: "");
-}
-
-static void erase_notice(void)
-{
-        fputs("\r\033[K", stderr);
-}
-
-/* As foreground_first; who waits long on a terminal is told for what. */
+/* As foreground_first, after the replies that say how far the root is. */
 static int receive_first(Run *run, struct json_object **ret, Fds *ret_fds)
 {
-        bool quiet = run->options->quiet || !isatty(STDERR_FILENO);
-        int r;
+        for (;;) {
+                _cleanup_value_ struct json_object *reply = NULL;
+                int r = foreground_first(&run->foreground, &reply, ret_fds);
+                struct json_object *preparation = r < 0 ? NULL : value_object(reply, "preparation");
 
-        r = foreground_first(&run->foreground, quiet ? CONNECTION_FOREVER : NOTICE_MS, ret, ret_fds);
-        if (r != -ETIMEDOUT)
-                return r;
-        show_notice(run->options);
-        r = foreground_first(&run->foreground, CONNECTION_FOREVER, ret, ret_fds);
-        erase_notice();
-        return r;
+                if (r <= 0 || !preparation) {
+                        progress_done(&run->progress);
+                        *ret = TAKE_PTR(reply);
+                        return r;
+                }
+                progress_show(&run->progress, value_text(preparation, "root") ?: "root", preparation);
+        }
 }
 
 /* What was lent is the command's alone from now on: whoever is at its other end must notice when the command
@@ -318,6 +312,7 @@ static int run_run(const Client *client, const void *options, char **operands)
         run.client = client;
         run.options = options;
         run.command = operands;
+        run.progress = progress_new(run.options->quiet);
         run.foreground.socket = client->socket;
         run.foreground.failure = &run.failure;
         signal(SIGPIPE, SIG_IGN); /* the command has its own; ours are errors of a write */

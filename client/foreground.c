@@ -184,22 +184,22 @@ static void take_early_signals(Foreground *f)
 }
 
 /* Waits for the reply or a signal: 1 if it is a signal. */
-static int wait_first(Foreground *f, int timeout_ms)
+static int wait_first(Foreground *f)
 {
         struct pollfd p[] = {
                 {link_fd(f->link), POLLIN, 0},
                 { f->signals,      POLLIN, 0}
         };
-        int n = poll(p, ELEMENTSOF(p), timeout_ms);
+        int n = poll(p, ELEMENTSOF(p), -1);
 
         if (n < 0)
                 return errno == EINTR ? 0 : failure_system(f->failure, -errno, "poll");
-        return n == 0 ? -ETIMEDOUT : p[1].revents != 0;
+        return p[1].revents != 0;
 }
 
 /* The command may run, and be known to, before this process has read that it does: a signal may be meant for
  * it. */
-int foreground_first(Foreground *f, int timeout_ms, struct json_object **ret_reply, Fds *ret_fds)
+int foreground_first(Foreground *f, struct json_object **ret_reply, Fds *ret_fds)
 {
         int grace_ms = 0, r = f->terminal ? 0 : open_signals(f);
 
@@ -211,7 +211,7 @@ int foreground_first(Foreground *f, int timeout_ms, struct json_object **ret_rep
                         return r;
                 if (grace_ms > 0)
                         take_early_signals(f);
-                r = wait_first(f, timeout_ms);
+                r = wait_first(f);
                 if (r < 0)
                         return r;
                 grace_ms = r > 0 ? EARLY_SIGNAL_MS : 0;

@@ -36,9 +36,9 @@ typedef struct Foreground {
 
 void foreground_done(Foreground *f);
 
-/* The first reply of the call, as call_next; it may take as long as a download. Without a terminal this
- * takes charge of the signals that are the command's. */
-int foreground_first(Foreground *f, int timeout_ms, struct json_object **ret_reply, Fds *ret_fds);
+/* The next reply of the call before the session runs, as call_next; it may take as long as a download.
+ * Without a terminal this takes charge of the signals that are the command's. */
+int foreground_first(Foreground *f, struct json_object **ret_reply, Fds *ret_fds);
 
 /* Stays with the session until the last reply, whose parameters are then the caller's. The terminal (if pty
  * is one) has been given back when this returns, in any case. -EREMOTEIO with *f->failure set. */

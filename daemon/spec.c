@@ -24,13 +24,14 @@ static const Field run_fields[] = {
         { "readOnly",                  FIELD_BOOL, AT(Spec, read_only) },
         { "detached", FIELD_BOOL, AT(Spec, detached) },
         { "terminal",          FIELD_BOOL, AT(Spec, terminal) },
-        { "columns",                FIELD_INT, AT(Spec, columns), .min = 0, .max = WINDOW_MAX },
+        { "progress",                FIELD_BOOL, AT(Spec, progress) },
+        { "columns",     FIELD_INT, AT(Spec, columns), .min = 0, .max = WINDOW_MAX },
         { "rows",     FIELD_INT, AT(Spec, rows), .min = 0, .max = WINDOW_MAX },
-        { "lifelineFileDescriptor",     FIELD_FD, AT(Spec, lifeline) },
-        { "standardInputFileDescriptor",                FIELD_FD, AT(Spec, stdio[0]) },
-        { "standardOutputFileDescriptor",               FIELD_FD, AT(Spec, stdio[1]) },
-        { "standardErrorFileDescriptor",                      FIELD_FD, AT(Spec, stdio[2]) },
-        {                 }
+        { "lifelineFileDescriptor",                FIELD_FD, AT(Spec, lifeline) },
+        { "standardInputFileDescriptor",               FIELD_FD, AT(Spec, stdio[0]) },
+        { "standardOutputFileDescriptor",                      FIELD_FD, AT(Spec, stdio[1]) },
+        { "standardErrorFileDescriptor",FIELD_FD, AT(Spec, stdio[2]) },
+        {            }
 };
 
 const Field list_fields[] = {

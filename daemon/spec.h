@@ -11,7 +11,7 @@
 typedef struct Spec {
         char *root, *name, *working_directory, *user, *hostname, *network;
         char **arguments, **environment;
-        int read_only, detached, terminal;
+        int read_only, detached, terminal, progress;
         int64_t columns, rows;
         int64_t lifeline, stdio[3]; /* indexes of descriptors */
 } Spec;

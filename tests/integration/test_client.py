@@ -806,12 +806,34 @@ def test_job_control_of_the_shell_outside(ctl, nsrootd, terminal):
     assert daemon.process.wait(20) == -signal.SIGINT
 
 
-def test_a_notice_when_it_takes_long(ctl, nsrootd, terminal):
-    slow = session(result={"cause": "exited", "code": 0})
-    nsrootd({SESSION + "Run": lambda peer, _: (time.sleep(1), peer.reply({"session": slow}))})
+def preparing(peer, pause, *states):
+    for state in states:
+        time.sleep(pause)
+        peer.reply({"preparation": {"root": "tools", **state}}, continues=True)
+    peer.reply({"session": session(result={"cause": "exited", "code": 0})})
+
+
+def test_progress_while_a_root_is_made(ctl, nsrootd, terminal):
+    states = [{"state": "connecting"}, {"state": "downloading", "doneBytes": 512, "totalBytes": 2048}]
+    daemon = nsrootd({SESSION + "Run": lambda peer, _: preparing(peer, 0.4, *states)})
     t = terminal(ctl.program, "run", "-r", "tools", "--", "true")
-    t.expect("preparing root tools.*\r\x1b\\[K")
+    t.expect("tools: connecting")
+    t.expect("tools: downloading \\[##* *] 25% of 2.0K\r\x1b\\[K")
     assert t.wait() == 0
+    assert daemon.asked("Run")[0]["progress"] is True
+
+
+def test_nobody_is_bothered_with_a_short_wait(ctl, nsrootd, terminal):
+    nsrootd({SESSION + "Run": lambda peer, _: preparing(peer, 0, {"state": "connecting"})})
+    t = terminal(ctl.program, "run", "--", "true")
+    assert t.wait() == 0
+    assert t.output == b""
+
+
+def test_no_progress_that_nobody_wants(ctl, nsrootd, terminal):
+    daemon = nsrootd({SESSION + "Run": lambda peer, _: preparing(peer, 0.4, {"state": "connecting"})})
     t = terminal(ctl.program, "run", "-q", "--", "true")
     assert t.wait() == 0
     assert t.output == b""
+    assert ctl("run", "--", "true").stderr == ""  # no terminal
+    assert all("progress" not in asked for asked in daemon.asked("Run"))

@@ -1,0 +1,156 @@
+package interop
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/varlink/go/varlink"
+
+	root "orgnsrootroot"
+	session "orgnsrootsession"
+)
+
+// What is asked of Run, and which error comes of it, as which type.
+func TestRunFailsWithItsOwnErrors(t *testing.T) {
+	text := func(s string) *string { return &s }
+	number := func(n int64) *int64 { return &n }
+	for name, row := range map[string]struct {
+		request request
+		command string
+		expect  func(err error) bool
+	}{
+		"no such root": {request{root: text("x")}, "true", func(err error) bool {
+			var e *session.NoSuchRoot
+			return errors.As(err, &e) && e.Root == "x"
+		}},
+		"no such user": {request{user: text("x")}, "true", func(err error) bool {
+			var e *session.NoSuchUser
+			return errors.As(err, &e) && e.User == "x"
+		}},
+		"no such command": {request{}, "nonesuch", func(err error) bool {
+			var e *session.CommandNotFound
+			return errors.As(err, &e) && e.Path == "nonesuch"
+		}},
+		"no program": {request{}, "/etc/passwd", func(err error) bool {
+			var e *session.ExecFailed
+			return errors.As(err, &e) && e.Path == "/etc/passwd" && e.ErrnoName == "EACCES"
+		}},
+		// varlink-go sends no descriptors
+		"no descriptor": {request{standardInput: number(0)}, "true", func(err error) bool {
+			var e *session.BadFileDescriptor
+			return errors.As(err, &e) && e.Parameter == "standardInputFileDescriptor" && e.Reason != ""
+		}},
+		"no root's name": {request{root: text("")}, "true", func(err error) bool {
+			var e *varlink.InvalidParameter
+			return errors.As(err, &e) && e.Parameter == "root"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t)
+			if s, _, err := start(t, c, row.request, row.command).receive(); !row.expect(err) {
+				t.Errorf("%T %v, %+v", err, err, s)
+			}
+			ping(t, c)
+		})
+	}
+}
+
+func TestRunNeedsMore(t *testing.T) {
+	_, _, _, err := session.Run().Call(ctx, connect(t), nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+		nil, nil, nil, nil, nil, nil, nil)
+	if !has("org.varlink.service.ExpectedMore")(err) {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+func TestWhatIsNotThereIsNamed(t *testing.T) {
+	c := connect(t)
+	noSession := func(err error) {
+		var e *session.NoSuchSession
+		if !errors.As(err, &e) || e.Id != "nonesuch" {
+			t.Errorf("%T %v", err, err)
+		}
+	}
+	id := "nonesuch"
+	_, err := session.List().Call(ctx, c, &id, nil)
+	noSession(err)
+	_, err = session.Wait().Call(ctx, c, id, nil)
+	noSession(err)
+	noSession(session.Signal().Call(ctx, c, id, "TERM", nil, nil))
+	noSession(session.Stop().Call(ctx, c, id, nil))
+
+	var noRoot *root.NoSuchRoot
+	if _, err := root.List().Call(ctx, c, &id); !errors.As(err, &noRoot) || noRoot.Name != id {
+		t.Errorf("%T %v", err, err)
+	}
+	var noMethod *varlink.MethodNotFound
+	err = c.Call(ctx, "io.systemd.service.Nonesuch", nil, nil)
+	if !errors.As(err, &noMethod) || noMethod.Method != "io.systemd.service.Nonesuch" {
+		t.Errorf("%T %v", err, err)
+	}
+	var noInterface *varlink.InterfaceNotFound
+	err = c.Call(ctx, "org.example.Method", nil, nil)
+	if !errors.As(err, &noInterface) || noInterface.Interface != "org.example" {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+func TestANameIsNotGivenTwice(t *testing.T) {
+	name := "twice"
+	start(t, connect(t), request{name: &name}, "sleep", "60").started(t)
+	var e *session.SessionExists
+	if _, _, err := start(t, connect(t), request{name: &name}, "true").receive(); !errors.As(err, &e) || e.Name != name {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+// An error whose parameter is a structure, with members that are there and others that are not.
+func TestTheResultOfAnEndedSessionComesWithTheError(t *testing.T) {
+	c := connect(t)
+	s := start(t, c, request{}, "sh", "-c", "exit 9")
+	id := s.started(t).Id
+	s.ended(t)
+	var e *session.SessionExited
+	err := session.Signal().Call(ctx, c, id, "TERM", nil, nil)
+	if !errors.As(err, &e) || e.Result.Cause != "exited" || *e.Result.Code != 9 || e.Result.Signal != nil {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+func TestAOnewayCallIsHeededAndNotAnswered(t *testing.T) {
+	c, other := connect(t), connect(t)
+	s := start(t, c, request{}, "sleep", "60")
+	id := s.started(t).Id
+	if _, err := session.Stop().Send(ctx, other, varlink.Oneway, id, new(int64)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session.Stop().Send(ctx, other, varlink.Oneway, "nonesuch", nil); err != nil {
+		t.Fatal(err)
+	}
+	ping(t, other) // gets its own answer, and not one to those
+	if result := s.ended(t); result.Cause != "stopped" {
+		t.Errorf("%+v", result)
+	}
+}
+
+// Several calls may be under way on one connection; the replies come in their order.
+func TestCallsAreAnsweredInTheirOrder(t *testing.T) {
+	c := connect(t)
+	names := []string{"org.example.a", "org.example.b", "org.example.c"}
+	receives := []func(name string){}
+	for _, name := range names {
+		receive, err := c.Send(ctx, name+".Method", nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receives = append(receives, func(name string) {
+			var e *varlink.InterfaceNotFound
+			if _, err := receive(ctx, nil); !errors.As(err, &e) || e.Interface != name {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	for n, receive := range receives {
+		receive(names[n])
+	}
+}

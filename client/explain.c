@@ -51,21 +51,21 @@ static const struct {
         const char *key, *value;
         const char *words;
 } meanings[] = {
-        {"rule",       "system-users",              "system users may not use nsrootd (AllowSystemUsers= in nsrootd.conf)"},
-        { "rule",      "session-users",             "your uid is one of those that sessions run as"                       },
-        { "rule",      "unmapped-user",             "your uid means nothing outside of your user namespace"               },
-        { "rule",      "connections-per-user",      "you have too many connections to nsrootd: end some"                  },
+        {"rule",       "system-users",            "system users may not use nsrootd (AllowSystemUsers= in nsrootd.conf)"},
+        { "rule",      "session-users",           "your uid is one of those that sessions run as"                       },
+        { "rule",      "unmapped-user",           "your uid means nothing outside of your user namespace"               },
+        { "rule",      "connections-per-user",    "you have too many connections to nsrootd: end some"                  },
         { "rule",      "files-that-do-not-close",
-         "files that you lent nsrootd do not let go of it: end their server"                                              },
-        { "rule",      "connections",               "nsrootd has too many connections: try again later"                   },
-        { "rule",      "roots-are-changed-by-root", "only root may change roots"                                          },
+         "files that you lent nsrootd do not let go of it: end their server"                                            },
+        { "rule",      "connections",             "nsrootd has too many connections: try again later"                   },
+        { "rule",      "change-roots",            "you may not change roots: ask the administrator for ChangeRoots=yes" },
         { "limit",     "SessionsPerUser",
-         "you have as many sessions as a user may have: end one ('nsrootctl list')"                                       },
-        { "limit",     "SessionsMax",               "this machine has as many sessions as it may have: try again later"   },
-        { "parameter", "workingDirectory",          "this working directory: it must be an absolute path"                 },
-        { "parameter", "hostname",                  "this host name: letters, digits and hyphens, at most 64"             },
-        { "parameter", "name",                      "this name: a-z, 0-9, then also _ . and -, at most 63"                },
-        { "parameter", "arguments",                 "this command: it is empty, or has more than 4096 words"              },
+         "you have as many sessions as a user may have: end one ('nsrootctl list')"                                     },
+        { "limit",     "SessionsMax",             "this machine has as many sessions as it may have: try again later"   },
+        { "parameter", "workingDirectory",        "this working directory: it must be an absolute path"                 },
+        { "parameter", "hostname",                "this host name: letters, digits and hyphens, at most 64"             },
+        { "parameter", "name",                    "this name: a-z, 0-9, then also _ . and -, at most 63"                },
+        { "parameter", "arguments",               "this command: it is empty, or has more than 4096 words"              },
 };
 
 const char *explain_errno(const char *name)

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "build-config.h"
+#include "caller.h"
 #include "cgroup.h"
 #include "config.h"
 #include "idrange.h"
 #include "launcher.h"
 #include "log.h"
 #include "methods.h"
-#include "policy.h"
 #include "privilege.h"
 #include "protocol.h"
 #include "roots.h"
@@ -60,8 +60,7 @@ static int complain(int r, const char *what)
 
 static ServerLimits server_limits(const Config *c)
 {
-        return (ServerLimits){ .connections_per_user = (unsigned)c->everybody.connections_max,
-                               .connections_max = (unsigned)c->connections_max,
+        return (ServerLimits){ .connections_max = (unsigned)c->connections_max,
                                .connections_kept_for_root = (unsigned)c->connections_kept_for_root,
                                .idle_usec = c->idle_usec,
                                .message_usec = c->message_usec,
@@ -311,11 +310,19 @@ static int make_sessions(Manager *m)
         return sessions_new(&host, &m->sessions);
 }
 
-static const char *admit(const Peer *peer, void *userdata)
+static int admit(const Peer *peer, const char **ret_rule, unsigned *ret_connections_max, void *userdata)
 {
         const Manager *m = userdata;
+        _cleanup_(caller_done) Caller caller = {};
+        Allowance allowance;
+        int r = caller_of(peer, &caller);
 
-        return policy_admit(m->config, peer->uid);
+        if (r < 0)
+                return r;
+        policy_allowance(m->config, &caller, &allowance);
+        *ret_rule = policy_admit(m->config, &caller);
+        *ret_connections_max = (unsigned)allowance.connections_max;
+        return 0;
 }
 
 static int make_server(Manager *m)

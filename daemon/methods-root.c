@@ -1,9 +1,9 @@
 /* org.nsroot.root. */
 #include <json-c/json.h>
 
+#include "caller.h"
 #include "describe.h"
 #include "methods.h"
-#include "policy.h"
 #include "protocol.h"
 #include "spec.h"
 
@@ -51,6 +51,14 @@ static int method_list(Call *c, struct json_object *parameters, void *userdata, 
         r = list(userdata, c, spec.name, e);
         fields_done(optional_name_fields, &spec);
         return r;
+}
+
+static int check_change(const Methods *m, Call *c, Error *e)
+{
+        _cleanup_(caller_done) Caller caller = {};
+        int r = caller_of(call_peer(c), &caller);
+
+        return r < 0 ? r : policy_check_root_change(m->config, &caller, e);
 }
 
 /* -- Pull
@@ -126,7 +134,7 @@ static int pull(Methods *m, Call *c, char **name, Error *e)
         static const RootsHandlers handlers = { .progress = pull_on_progress, .finished = pull_on_finished };
         _cleanup_(pull_freep) Pull *p = NULL;
         Root *root;
-        int r = policy_check_root_change(m->config, call_peer(c)->uid, e);
+        int r = check_change(m, c, e);
 
         if (r >= 0)
                 r = roots_get(m->roots, *name, &root, e);
@@ -174,7 +182,7 @@ static int change(Call *c, struct json_object *parameters, Methods *m,
 
         if (r < 0)
                 return r;
-        r = policy_check_root_change(m->config, call_peer(c)->uid, e);
+        r = check_change(m, c, e);
         if (r >= 0)
                 r = act(m->roots, spec.name, e);
         if (r >= 0 && with_root) {

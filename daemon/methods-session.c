@@ -3,10 +3,10 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "caller.h"
 #include "describe.h"
 #include "lent.h"
 #include "methods.h"
-#include "policy.h"
 #include "protocol.h"
 
 /* -- Run
@@ -107,16 +107,39 @@ static int oom_score_adj_of(const Peer *peer)
         return read_file_at(AT_FDCWD, path, 16, &text, NULL) < 0 ? 0 : atoi(text);
 }
 
-static int check_policy(const Methods *m, uid_t uid, const Spec *spec, Error *e)
+/* Whether policy lets the caller have this session now, in this root (NULL: there is none of that name), and
+ * within which limits. */
+static int check_policy(Run *run, const RootConfig *root, Error *e)
 {
-        const PolicyUsage usage = { .sessions_of_user = sessions_live_of(m->sessions, uid),
+        const Methods *m = run->methods;
+        const PolicyUsage usage = { .sessions_of_user = sessions_live_of(m->sessions, run->request.owner),
                                     .sessions = sessions_live(m->sessions) };
+        _cleanup_(caller_done) Caller caller = {};
+        Allowance allowance;
+        int r = caller_of(call_peer(run->call), &caller);
+
+        if (r >= 0)
+                r = policy_check_run(m->config, &caller, &run->request.spec, &usage, e);
+        if (r >= 0 && root)
+                r = policy_check_root_use(m->config, &caller, root, e);
+        if (r < 0)
+                return r;
+        policy_allowance(m->config, &caller, &allowance);
+        run->request.limits = allowance.limits;
+        return 0;
+}
+
+/* Asked twice where the root has to be made first: much may have changed by then. */
+static int check(Run *run, const RootConfig *root, Error *e)
+{
+        const Methods *m = run->methods;
+        const char *name = run->request.spec.name;
 
         if (m->stopping)
                 return error_setf(e, ERROR_REFUSED, "rule", "nsrootd-is-stopping");
-        if (sessions_has_name(m->sessions, uid, spec->name))
-                return error_setf(e, ERROR_SESSION_EXISTS, "name", "%s", spec->name);
-        return policy_check_run(m->config, uid, spec, &usage, e);
+        if (sessions_has_name(m->sessions, run->request.owner, name))
+                return error_setf(e, ERROR_SESSION_EXISTS, "name", "%s", name);
+        return check_policy(run, root, e);
 }
 
 /* The root is there. Takes it; answers if it fails. */
@@ -128,7 +151,7 @@ static void run_start(Run *run, Root *root)
         int r;
 
         run->request.root = root;
-        r = check_policy(run->methods, run->request.owner, &run->request.spec, &e);
+        r = check(run, root_config(root), &e);
         if (r >= 0) {
                 r = sessions_start(run->methods->sessions, &run->request, &run->watch, &s, &f);
                 if (r == -EREMOTEIO)
@@ -214,12 +237,17 @@ static int run_new(Methods *m, Call *c, Run **ret)
         return 0;
 }
 
+static const char *root_name_of(const Run *run)
+{
+        return run->request.spec.root ?: run->methods->config->default_root;
+}
+
 /* Starts at once, or as soon as the root is made. */
 static int run_with_root(Run **run, Error *e)
 {
         static const RootsHandlers handlers = { .finished = run_on_pulled };
         Methods *m = (*run)->methods;
-        const char *name = (*run)->request.spec.root ? (*run)->request.spec.root : m->config->default_root;
+        const char *name = root_name_of(*run);
         Root *root;
         int r = roots_get(m->roots, name, &root, e);
 
@@ -248,12 +276,11 @@ static int method_run(Call *c, struct json_object *parameters, void *userdata, E
                 return r;
         if (!call_more(c))
                 return error_set(e, ERROR_EXPECTED_MORE);
-        r = check_policy(m, run->request.owner, &run->request.spec, e);
+        r = check(run, config_root(m->config, root_name_of(run)), e);
         if (r >= 0)
                 r = take_all_lent(c, &run->request.spec, run->request.fds, e);
         if (r < 0)
                 return r;
-        run->request.limits = m->config->everybody.limits;
         run->has_lifeline = run->request.fds[3] >= 0;
         run->request.oom_score_adj = oom_score_adj_of(call_peer(c));
         call_on_gone(c, run_on_gone, run);

@@ -6,31 +6,105 @@
 #define SYSTEM_UID_MAX 999   /* login.defs(5), SYS_UID_MAX */
 #define NOBODY         65534 /* who comes out of a user namespace that does not map him */
 
-const char *policy_admit(const Config *c, uid_t uid)
+static bool is_system_user(uid_t uid)
 {
-        if (uid == 0)
-                return NULL;
-        if (uid == NOBODY)
-                return "unmapped-user";
-        if (uid <= SYSTEM_UID_MAX && !c->allow_system_users)
-                return "system-users";
-        if (uid >= c->id_range_first && uid <= c->id_range_last)
-                return "session-users";
-        return NULL;
+        return uid > 0 && uid <= SYSTEM_UID_MAX;
 }
 
-int policy_check_run(const Config *c, uid_t uid, const Spec *s, const PolicyUsage *usage, Error *e)
+static int compare_groups(const void *a, const void *b)
 {
-        if (uid != 0 && usage->sessions_of_user >= c->everybody.sessions_max)
+        gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
+        return (x > y) - (x < y);
+}
+
+/* A group that a user namespace does not map has this number too, so it means no group at all. */
+static bool is_in_group(const Caller *caller, gid_t group)
+{
+        return group != NOBODY && bsearch(&group, caller->groups, caller->n_groups, sizeof(*caller->groups),
+                                          compare_groups) != NULL;
+}
+
+void policy_allowance(const Config *c, const Caller *caller, Allowance *ret)
+{
+        Allowance a = c->everybody;
+
+        a.admit = c->allow_system_users || !is_system_user(caller->uid);
+        if (caller->uid == 0) {
+                a.admit = a.change_roots = true;
+                a.sessions_max = c->sessions_max;
+        }
+        *ret = a;
+}
+
+const char *policy_admit(const Config *c, const Caller *caller)
+{
+        Allowance a;
+
+        if (caller->uid == NOBODY)
+                return "unmapped-user";
+        if (caller->uid >= c->id_range_first && caller->uid <= c->id_range_last)
+                return "session-users";
+        policy_allowance(c, caller, &a);
+        if (a.admit)
+                return NULL;
+        return is_system_user(caller->uid) && !c->allow_system_users ? "system-users" : "not-admitted";
+}
+
+int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const PolicyUsage *usage,
+                     Error *e)
+{
+        Allowance a;
+
+        policy_allowance(c, caller, &a);
+        if (caller->uid != 0 && usage->sessions_of_user >= a.sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsPerUser");
         if (usage->sessions >= c->sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsMax");
         return 0;
 }
 
-int policy_check_root_change(const Config *c, uid_t uid, Error *e)
+static bool has_words(const IdList *list)
 {
-        if (uid != 0)
-                return error_setf(e, ERROR_ROOT_REFUSED, "rule", "roots-are-changed-by-root");
+        return list->words && list->words[0];
+}
+
+static bool lists_user(const IdList *list, uid_t uid)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (list->ids[i] == uid)
+                        return true;
+        return false;
+}
+
+static bool lists_group_of(const IdList *list, const Caller *caller)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (is_in_group(caller, list->ids[i]))
+                        return true;
+        return false;
+}
+
+/* By the words, not by the ids: a name that nobody here has, a mistake perhaps, must not open the root to
+ * everybody. */
+static bool is_for_everybody(const RootConfig *root)
+{
+        return !has_words(&root->users) && !has_words(&root->groups);
+}
+
+int policy_check_root_use(const Config *c, const Caller *caller, const RootConfig *root, Error *e)
+{
+        if (caller->uid == 0 || is_for_everybody(root) || lists_user(&root->users, caller->uid) ||
+            lists_group_of(&root->groups, caller))
+                return 0;
+        return error_setf(e, ERROR_REFUSED, "rule", "root-users");
+}
+
+int policy_check_root_change(const Config *c, const Caller *caller, Error *e)
+{
+        Allowance a;
+
+        policy_allowance(c, caller, &a);
+        if (!a.change_roots)
+                return error_setf(e, ERROR_ROOT_REFUSED, "rule", "change-roots");
         return 0;
 }

@@ -1,13 +1,34 @@
-/* Who may do what: admission of a connection, and whether this caller may have what was asked for. Pure:
- * decides on data, from the configuration; the rules' names are what a refused caller is told. */
+/* Who may do what: admission of a connection, what a user may have, and whether a caller may have what was
+ * asked for. Pure: decides on data, from the configuration; the rules' names are what a refused caller is
+ * told. */
 #pragma once
 
 #include "config.h"
 #include "error.h"
 #include "spec.h"
 
-/* NULL, or the static name of the rule that refuses uid. */
-const char *policy_admit(const Config *c, uid_t uid);
+/* Who asks: whoever made the connection, as the kernel says it was when it was made. caller.h makes one.
+ *
+ * A process that is given another's connection, or that a set-user-ID or set-group-ID program became later,
+ * asks as the one that connected; and a set-group-ID program that connects asks as one of its group. So who
+ * passes a connection on passes on what it may do, as with any open file.
+ *
+ * A group can be relied on to give. What a group takes away can be had again by those of it who can leave
+ * it: whoever was given ranges of group ids (subgid(5)) can do that in a user namespace. */
+typedef struct Caller {
+        uid_t uid;
+        const gid_t *groups; /* the primary and the supplementary ones, ascending */
+        size_t n_groups;
+} Caller;
+
+/* What the caller may have: what everybody may, then what each [Group] of his says, in the order of the
+ * configuration, so that the later one wins; then his [User]. Root is admitted and changes roots whatever
+ * those say, and may have as many sessions as there may be of all users together. */
+void policy_allowance(const Config *c, const Caller *caller, Allowance *ret);
+
+/* NULL, or the static name of the rule that refuses the caller: unmapped-user and session-users, which
+ * nothing overrides; system-users and not-admitted, which Admit=yes in a [User] or [Group] of his does. */
+const char *policy_admit(const Config *c, const Caller *caller);
 
 /* What the caller has already. */
 typedef struct PolicyUsage {
@@ -15,7 +36,13 @@ typedef struct PolicyUsage {
 } PolicyUsage;
 
 /* 0, or -EREMOTEIO with *e: LimitReached{limit} or Refused{rule}. */
-int policy_check_run(const Config *c, uid_t uid, const Spec *s, const PolicyUsage *usage, Error *e);
+int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const PolicyUsage *usage,
+                     Error *e);
 
-/* Whether uid may pull, verify or remove roots: 0, or -EREMOTEIO with *e of the root interface. */
-int policy_check_root_change(const Config *c, uid_t uid, Error *e);
+/* Whether the caller's sessions may have this root: 0, or -EREMOTEIO with *e: Refused{rule}. A root whose
+ * users and groups are all unknown to this machine is nobody's but root's. That there is such a root is no
+ * secret: everybody's List has it. */
+int policy_check_root_use(const Config *c, const Caller *caller, const RootConfig *root, Error *e);
+
+/* Whether the caller may pull, verify or remove roots: 0, or -EREMOTEIO with *e of the root interface. */
+int policy_check_root_change(const Config *c, const Caller *caller, Error *e);

@@ -56,7 +56,7 @@ static const char *rule_against(const Quota *q, const QuotaLimits *limits, uid_t
 {
         unsigned for_users = limits->in_all - MIN(limits->kept_for_root, limits->in_all);
 
-        if (user && user->taken - user->parked >= limits->per_user)
+        if (user && user->taken - user->parked >= limits->of_user)
                 return "connections-per-user";
         if (q->counted >= limits->in_all || (uid != 0 && q->of_users >= for_users))
                 return "connections";

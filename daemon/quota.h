@@ -11,7 +11,8 @@
 typedef struct Quota Quota;
 
 typedef struct QuotaLimits {
-        unsigned per_user, in_all;
+        unsigned of_user; /* of the one who wants one more */
+        unsigned in_all;
         unsigned kept_for_root; /* of in_all: only uid 0 may use the last ones */
 } QuotaLimits;
 

@@ -156,24 +156,36 @@ static int refuse(Server *s, Client *client, const char *rule)
         return r < 0 ? r : connection_refuse(client->connection, text, length);
 }
 
-/* Before anything is read. Negative: close. */
-static int admit(Server *s, Client *client)
+/* The rule against one more connection, or NULL: then it is counted from now on. */
+static int find_rule(Server *s, const Peer *peer, const char **ret)
 {
-        const QuotaLimits limits = {
-                .per_user = s->limits.connections_per_user,
-                .in_all = s->limits.connections_max,
-                .kept_for_root = s->limits.connections_kept_for_root,
-        };
-        const Peer *peer = connection_peer(client->connection);
-        const char *rule = s->admit ? s->admit(peer, s->userdata) : NULL;
+        QuotaLimits limits = { .in_all = s->limits.connections_max,
+                               .kept_for_root = s->limits.connections_kept_for_root };
+        const char *rule;
+        int r = s->admit(peer, &rule, &limits.of_user, s->userdata);
 
+        if (r < 0)
+                return r;
         if (!rule && closer_is_stuck(s->closer, peer->uid))
                 rule = RULE_STUCK;
         if (!rule) {
-                int r = quota_take(s->quota, &limits, peer->uid, &rule);
+                r = quota_take(s->quota, &limits, peer->uid, &rule);
                 if (r < 0)
                         return r;
         }
+        *ret = rule;
+        return 0;
+}
+
+/* Before anything is read. Negative: close. */
+static int admit(Server *s, Client *client)
+{
+        const Peer *peer = connection_peer(client->connection);
+        const char *rule;
+        int r = find_rule(s, peer, &rule);
+
+        if (r < 0)
+                return r;
         if (rule) {
                 log_refused(peer->uid, rule);
                 return refuse(s, client, rule);

@@ -25,8 +25,9 @@ typedef struct Call Call;
 typedef struct Peer {
         uid_t uid;
         gid_t gid;
-        pid_t pid; /* for log lines only: it may have been recycled */
-        int pidfd; /* SO_PEERPIDFD (6.5), or -EBADF; the connection's */
+        pid_t pid;  /* for log lines only: it may have been recycled */
+        int pidfd;  /* SO_PEERPIDFD (6.5), or -EBADF; the connection's */
+        int socket; /* the connection's; by it the kernel can be asked for more (socket_peer_groups) */
 } Peer;
 
 /* params is never NULL (an empty object where the caller sent none) and stays the server's. 0: answered, or
@@ -49,15 +50,17 @@ typedef struct Interface {
 
 typedef struct ServerLimits {
         /* Of connections that do not wait for a foreground session (call_set_parked). */
-        unsigned connections_per_user, connections_max, connections_kept_for_root;
+        unsigned connections_max, connections_kept_for_root;
         uint64_t idle_usec;    /* a connection with no call in flight is closed after this; 0: never */
         uint64_t message_usec; /* a message that began is whole within this, or the connection is closed */
         size_t queue_max;      /* unread output */
 } ServerLimits;
 
-/* Admission: called for each new connection before a byte of it is read. NULL admits; else the static name
- * of the rule that refuses, which becomes Refused{rule}. */
-typedef const char *(*ServerAdmit)(const Peer *peer, void *userdata);
+/* Admission: called for each new connection before a byte of it is read. 0: if *ret_rule is NULL the peer is
+ * admitted and *ret_connections_max is how many connections its user may have by now; else it is the static
+ * name of the rule that refuses, which becomes Refused{rule}. Negative: the connection is closed. */
+typedef int (*ServerAdmit)(const Peer *peer, const char **ret_rule, unsigned *ret_connections_max,
+                           void *userdata);
 
 typedef struct ServerIdentity {
         const char *vendor, *product, *version, *url;
@@ -92,8 +95,8 @@ int call_take_fd(Call *c, int64_t index);
 void call_close_fds(Call *c, Fds *fds);
 /* Run when the connection is gone before the call was answered; NULL to unset. */
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata);
-/* From now on this connection waits for a foreground session: not counted against connections_per_user,
- * never idle. */
+/* From now on this connection waits for a foreground session: not counted against its user's, never
+ * idle. */
 void call_set_parked(Call *c);
 
 /* Answers. parameters are taken (NULL is {}), fds (may be NULL) are taken. Nothing can be done about a

@@ -9,3 +9,6 @@
 int socket_listen(const char *path);
 /* Accepts one connection and says who made it. Both are the caller's: close_fd(peer->pidfd) too. */
 int socket_accept(int listener, Peer *ret_peer);
+/* The primary and the supplementary groups that whoever made the connection had when it did, ascending:
+ * the kernel keeps them with the socket (SO_PEERGROUPS, unix(7)). Up to 65,537; *ret is the caller's. */
+int socket_peer_groups(const Peer *peer, gid_t **ret, size_t *ret_n);

@@ -34,9 +34,9 @@ Test(policy, who_is_admitted)
 
         open.allow_system_users = true;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                cr_expect_str_eq(policy_admit(&config, rows[i].uid) ?: "", rows[i].rule ?: "", "uid %u",
-                                 rows[i].uid);
-                cr_expect_str_eq(policy_admit(&open, rows[i].uid) ?: "",
+                cr_expect_str_eq(policy_admit(&config, &(Caller){ rows[i].uid, NULL, 0 }) ?: "",
+                                 rows[i].rule ?: "", "uid %u", rows[i].uid);
+                cr_expect_str_eq(policy_admit(&open, &(Caller){ rows[i].uid, NULL, 0 }) ?: "",
                                  rows[i].rule_with_system_users ?: "", "uid %u where system users may",
                                  rows[i].uid);
         }
@@ -65,7 +65,7 @@ Test(policy, how_many_sessions)
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 PolicyUsage usage = { .sessions_of_user = rows[i].of_user, .sessions = rows[i].all };
                 _cleanup_error_ Error e = { 0 };
-                int r = policy_check_run(&config, rows[i].uid, &spec, &usage, &e);
+                int r = policy_check_run(&config, &(Caller){ rows[i].uid, NULL, 0 }, &spec, &usage, &e);
 
                 cr_expect_eq(r, rows[i].limit ? -EREMOTEIO : 0, "row %zu", i);
                 cr_expect_str_eq(e.name ?: "", rows[i].limit ? ERROR_LIMIT_REACHED : "", "row %zu", i);
@@ -77,9 +77,9 @@ Test(policy, who_changes_roots)
 {
         _cleanup_error_ Error e = { 0 };
 
-        cr_expect_eq(policy_check_root_change(&config, 0, &e), 0);
+        cr_expect_eq(policy_check_root_change(&config, &(Caller){ 0, NULL, 0 }, &e), 0);
         cr_expect_null(e.name);
-        cr_expect_eq(policy_check_root_change(&config, 1000, &e), -EREMOTEIO);
+        cr_expect_eq(policy_check_root_change(&config, &(Caller){ 1000, NULL, 0 }, &e), -EREMOTEIO);
         cr_expect_str_eq(e.name, ERROR_ROOT_REFUSED);
-        cr_expect_str_eq(error_text(&e, "rule") ?: "", "roots-are-changed-by-root");
+        cr_expect_str_eq(error_text(&e, "rule") ?: "", "change-roots");
 }

@@ -3,7 +3,7 @@
 
 #include "quota.h"
 
-static const QuotaLimits limits = { .per_user = 3, .in_all = 6, .kept_for_root = 2 };
+static const QuotaLimits limits = { .of_user = 3, .in_all = 6, .kept_for_root = 2 };
 
 static const char *take(Quota *q, uid_t uid)
 {
@@ -77,7 +77,7 @@ Test(quota, nothing_is_left_of_a_user_who_left)
 Test(quota, more_kept_for_root_than_there_is)
 {
         _cleanup_(quota_freep) Quota *q = NULL;
-        const QuotaLimits all_kept = { .per_user = 3, .in_all = 2, .kept_for_root = 5 };
+        const QuotaLimits all_kept = { .of_user = 3, .in_all = 2, .kept_for_root = 5 };
         const char *rule;
         cr_assert_eq(quota_new(&q), 0);
 

@@ -20,13 +20,13 @@ static sd_event *event;
 static Server *server;
 static char directory[] = "/tmp/test-server-XXXXXX", path[64];
 static const char *refuse_with; /* what admission says */
+static unsigned connections_of_user = 3;
 
 /* What the methods below did. */
 static Call *kept;
 static unsigned touched, gone;
 
 static const ServerLimits limits = {
-        .connections_per_user = 3,
         .connections_max = 10,
         .connections_kept_for_root = 2,
         .idle_usec = 30 * USEC_PER_SEC,
@@ -138,11 +138,13 @@ static const Method methods[] = {
 
 static const Interface interface = { .name = "test.some", .methods = methods };
 
-static const char *admit(const Peer *peer, void *userdata)
+static int admit(const Peer *peer, const char **ret_rule, unsigned *ret_connections_max, void *userdata)
 {
         cr_assert_eq(peer->uid, getuid());
         cr_assert_eq(peer->pid, getpid());
-        return refuse_with;
+        *ret_rule = refuse_with;
+        *ret_connections_max = connections_of_user;
+        return 0;
 }
 
 static void setup(void)
@@ -634,14 +636,23 @@ Test(server, places_are_given_back)
 Test(server, limits_can_change)
 {
         ServerLimits fewer = limits;
-        fewer.connections_per_user = 1;
-        server_set_limits(server, &fewer);
-        _cleanup_close_ int first = dial(), second = dial();
+        fewer.connections_max = 4;
+        fewer.connections_kept_for_root = 4;
+        _cleanup_close_ int first = dial();
 
         say(first, CALL("Touch"));
         cr_assert_str_eq(hear(first), EMPTY);
+        server_set_limits(server, &fewer);
+        connections_of_user = 1;
+        _cleanup_close_ int second = dial();
         say(second, CALL("Touch"));
         cr_assert_str_eq(hear(second), REFUSED("connections-per-user"));
+        say(first, CALL("Touch"));
+        cr_assert_str_eq(hear(first), EMPTY, "who is there already stays");
+        connections_of_user = 9;
+        _cleanup_close_ int third = dial();
+        say(third, CALL("Touch"));
+        cr_assert_str_eq(hear(third), getuid() == 0 ? EMPTY : REFUSED("connections"));
 }
 
 Test(server, no_descriptors_left_does_not_spin)

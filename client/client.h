@@ -26,4 +26,4 @@ typedef struct Verb {
 } Verb;
 
 extern const Verb verb_run, verb_list, verb_kill, verb_stop, verb_wait, verb_root_list, verb_root_pull,
-        verb_root_verify, verb_root_remove, verb_version;
+        verb_root_verify, verb_root_remove, verb_doctor, verb_version;

@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 
 #include "call.h"
+#include "log.h"
 #include "protocol.h"
 #include "reply.h"
 
@@ -105,11 +106,34 @@ static void send_error(Call *c, int r, char *text, size_t length)
         end(c);
 }
 
+/* What is answered to who may not: where the error says which rule it is, or the rule. */
+static void log_refusal(const Call *c, const Error *e)
+{
+        static const struct {
+                const char *error, *parameter, *rule;
+        } refusals[] = {
+                {ERROR_REFUSED,            "rule",  NULL       },
+                { ERROR_ROOT_REFUSED,      "rule",  NULL       },
+                { ERROR_LIMIT_REACHED,     "limit", NULL       },
+                { ERROR_PERMISSION_DENIED, NULL,    "root-only"},
+        };
+        LogFields fields = { .event = LOG_EVENT_REFUSED, .method = c->message.method };
+
+        for (size_t i = 0; i < ELEMENTSOF(refusals); i++)
+                if (streq(e->name, refusals[i].error)) {
+                        fields.rule = refusals[i].rule ?: error_text(e, refusals[i].parameter);
+                        fields.uid = call_peer(c)->uid;
+                        log_bounded(LOG_NOTICE, &fields, "Refused %s to uid %u by the rule %s",
+                                    fields.method, (unsigned)fields.uid, fields.rule ?: "");
+                }
+}
+
 void call_error(Call *c, const Error *e)
 {
         size_t length = 0;
         char *text = NULL;
 
+        log_refusal(c, e);
         if (c->message.oneway)
                 end(c);
         else {

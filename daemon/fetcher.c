@@ -86,7 +86,7 @@ static int read_report(Fetcher *f, FetchReport *ret)
         if (n == sizeof(*ret) && is_plausible(f, ret))
                 return 1;
         if (n > 0)
-                log_warning("nsroot-fetch said what cannot be true: it is ended");
+                log_bounded(LOG_WARNING, NULL, "nsroot-fetch said what cannot be true: it is ended");
         conclude(f, (FetchReport){ .outcome = FETCH_INTERNAL });
         return 0;
 }
@@ -150,7 +150,8 @@ static int start_process(Fetcher *f, const FetchJob *job, int control)
                 return -errno;
         r = helper_start(&spec, &f->pidfd, &step);
         if (r < 0)
-                log_warning("Starting %s failed at: %s: %s", job->program, step, errno_text(r));
+                log_bounded(LOG_WARNING, NULL, "Starting %s failed at: %s: %s", job->program, step,
+                            errno_text(r));
         return r;
 }
 

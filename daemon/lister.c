@@ -132,7 +132,8 @@ static int start_process(Lister *l, int write_end)
                 return -errno;
         r = helper_start(&spec, &l->pidfd, &step);
         if (r < 0)
-                log_warning("Running a busybox to list its applets failed at: %s: %s", step, errno_text(r));
+                log_bounded(LOG_WARNING, NULL, "Running a busybox to list its applets failed at: %s: %s",
+                            step, errno_text(r));
         return r;
 }
 

@@ -15,21 +15,34 @@
 
 #define TEXT_MAX      2048 /* bytes of a line before escaping; the rest is cut off */
 #define ENTRY_MAX     (5 * TEXT_MAX)
-#define FIELDS_MAX    9
-/* A user's bucket of lines. Users whose ids are equal modulo BUCKETS share one: that bounds the sum as well.
- */
-#define BUCKETS       256
-#define BUCKET_BURST  20
-#define BUCKET_REFILL USEC_PER_SEC
+#define FIELDS_MAX    15
+/* A share of lines. What is sustained is a line in BUCKET_REFILL for each of USERS_MAX, whoever they are: a
+ * user who has many uids (subuid(5)) has no more than that. */
+#define BUCKET_BURST  100
+#define BUCKET_REFILL (2 * USEC_PER_SEC)
+#define USERS_MAX     128
+
+typedef struct Bucket {
+        uid_t uid;
+        unsigned used, dropped;
+        int priority;          /* the most important of those dropped */
+        uint64_t drained_usec; /* when it last lost one of those used */
+} Bucket;
+
+enum {
+        BUCKET_OF_NOBODY, /* what no one user causes: */
+        BUCKET_OF_ROOTS,  /* what is about a root file system, */
+        BUCKET_OF_ROOT,   /* and the user root */
+        BUCKET_SHARED,    /* of who comes on top */
+        BUCKETS_OF_USERS,
+        BUCKETS = BUCKETS_OF_USERS + USERS_MAX
+};
 
 /* The only state: where lines go is a property of the process. */
 static struct {
         int max_priority;
         bool to_journal;
-        struct Bucket {
-                unsigned used, dropped;
-                uint64_t drained_usec; /* when it last lost one of those used */
-        } buckets[BUCKETS];
+        Bucket buckets[BUCKETS];
 } logger = { .max_priority = LOG_INFO };
 
 static const char *const level_names[] = {
@@ -44,6 +57,25 @@ static const char *const event_ids[] = {
         [LOG_EVENT_REFUSED] = "6c74fbff961c4f6b8de2a85a365c9267",
         [LOG_EVENT_SETUP_FAILED] = "da4542061956432d819e52790e44155c",
         [LOG_EVENT_ROOT_PULLED] = "55904b8e21ae44b8b9f94bf17beb75ad",
+        [LOG_EVENT_DROPPED] = "7c004989381d44f4af0e80c3c15fe866",
+        [LOG_EVENT_RELOADED] = "256451bfe3674e20af7b89b9f812f5f0",
+        [LOG_EVENT_RELOAD_FAILED] = "c3427f87a54c45428eda3ae95d8b61d2",
+};
+
+/* The fields that are text. */
+static const struct {
+        const char *name;
+        size_t offset;
+} text_fields[] = {
+        {"NSROOT_SESSION", offsetof(LogFields, session)},
+        { "NSROOT_ROOT",   offsetof(LogFields, root)   },
+        { "NSROOT_STEP",   offsetof(LogFields, step)   },
+        { "NSROOT_METHOD", offsetof(LogFields, method) },
+        { "NSROOT_RULE",   offsetof(LogFields, rule)   },
+        { "NSROOT_RESULT", offsetof(LogFields, result) },
+        { "NSROOT_STATUS", offsetof(LogFields, status) },
+        { "NSROOT_USAGE",  offsetof(LogFields, usage)  },
+        { "NSROOT_REASON", offsetof(LogFields, reason) },
 };
 
 /* One line under construction: the fields the journal wants, in one buffer. */
@@ -126,12 +158,13 @@ static void entry_add_fields(Entry *entry, const LogFields *fields)
 {
         if (fields->event != LOG_EVENT_NONE)
                 entry_add(entry, "MESSAGE_ID", event_ids[fields->event]);
-        entry_add(entry, "NSROOT_SESSION", fields->session);
-        entry_add(entry, "NSROOT_ROOT", fields->root);
-        entry_add(entry, "NSROOT_STEP", fields->step);
-        entry_add(entry, "NSROOT_RESULT", fields->result);
+        for (size_t i = 0; i < ELEMENTSOF(text_fields); i++)
+                entry_add(entry, text_fields[i].name,
+                          *(const char *const *)((const char *)fields + text_fields[i].offset));
         if (fields->uid != LOG_NO_UID)
                 entry_add_number(entry, "NSROOT_UID", fields->uid);
+        if (fields->dropped > 0)
+                entry_add_number(entry, "NSROOT_DROPPED", fields->dropped);
         if (fields->error != 0)
                 entry_add_number(entry, "ERRNO", (uintmax_t)fields->error);
 }
@@ -160,17 +193,17 @@ static void log_to_stderr(int priority, const char *text)
                 return; /* nobody to tell */
 }
 
-void log_full(int priority, const LogFields *fields, const char *format, ...)
+static bool is_hidden(int priority)
+{
+        return priority > logger.max_priority;
+}
+
+static void log_text(int priority, const LogFields *fields, const char *format, va_list arguments)
 {
         int saved_errno = errno;
         char text[TEXT_MAX];
-        va_list arguments;
 
-        if (priority > logger.max_priority)
-                return;
-        va_start(arguments, format);
         vsnprintf(text, sizeof(text), format, arguments);
-        va_end(arguments);
         if (logger.to_journal)
                 log_to_journal(priority, fields, text);
         else
@@ -178,21 +211,123 @@ void log_full(int priority, const LogFields *fields, const char *format, ...)
         errno = saved_errno;
 }
 
-bool log_allowed(uid_t uid, unsigned *ret_dropped)
+void log_full(int priority, const LogFields *fields, const char *format, ...)
 {
-        struct Bucket *bucket = &logger.buckets[uid % BUCKETS];
-        uint64_t now = now_usec(CLOCK_MONOTONIC);
+        va_list arguments;
+
+        if (is_hidden(priority))
+                return;
+        va_start(arguments, format);
+        log_text(priority, fields, format, arguments);
+        va_end(arguments);
+}
+
+static void drain(Bucket *bucket, uint64_t now)
+{
         uint64_t drained = (now - bucket->drained_usec) / BUCKET_REFILL;
 
-        if (drained > 0) {
-                bucket->used -= (unsigned)MIN(drained, (uint64_t)bucket->used);
-                bucket->drained_usec = now;
+        bucket->used -= (unsigned)MIN(drained, (uint64_t)bucket->used);
+        bucket->drained_usec += drained * BUCKET_REFILL;
+}
+
+/* One that is as good as new and of which nothing is left to say is anybody's. */
+static bool is_free(const Bucket *bucket)
+{
+        return bucket->used == 0 && bucket->dropped == 0;
+}
+
+static Bucket *find_bucket_of_user(uid_t uid, uint64_t now)
+{
+        Bucket *found = NULL;
+
+        for (size_t i = BUCKETS_OF_USERS; i < BUCKETS; i++) {
+                Bucket *bucket = &logger.buckets[i];
+
+                drain(bucket, now);
+                if (is_free(bucket))
+                        found = found ? found : bucket;
+                else if (bucket->uid == uid)
+                        return bucket;
         }
-        if (bucket->used == BUCKET_BURST) {
-                bucket->dropped++;
+        if (!found)
+                return &logger.buckets[BUCKET_SHARED];
+        found->uid = uid;
+        return found;
+}
+
+static Bucket *find_bucket(const LogFields *fields, uint64_t now)
+{
+        if (!fields || fields->uid == LOG_NO_UID)
+                return &logger.buckets[fields && fields->root ? BUCKET_OF_ROOTS : BUCKET_OF_NOBODY];
+        return fields->uid == 0 ? &logger.buckets[BUCKET_OF_ROOT] : find_bucket_of_user(fields->uid, now);
+}
+
+/* Whether there is room for one more line in the share it belongs to. */
+static bool take_token(int priority, const LogFields *fields)
+{
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+        Bucket *bucket = find_bucket(fields, now);
+
+        drain(bucket, now);
+        if (bucket->used < BUCKET_BURST) {
+                bucket->used++;
+                return true;
+        }
+        bucket->priority = bucket->dropped ? MIN(bucket->priority, priority) : priority;
+        bucket->dropped++;
+        return false;
+}
+
+bool log_bounded(int priority, const LogFields *fields, const char *format, ...)
+{
+        va_list arguments;
+
+        if (is_hidden(priority) || !take_token(priority, fields))
                 return false;
-        }
-        bucket->used++;
-        *ret_dropped = TAKE_GENERIC(bucket->dropped, 0);
+        va_start(arguments, format);
+        log_text(priority, fields, format, arguments);
+        va_end(arguments);
         return true;
+}
+
+bool log_owes(void)
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                if (logger.buckets[i].dropped > 0)
+                        return true;
+        return false;
+}
+
+/* As important as the most important of what is missing, so that no level shows one and hides the other. */
+static void say_dropped(size_t index, const Bucket *bucket)
+{
+        static const char *const of_whom[BUCKETS_OF_USERS] = {
+                [BUCKET_OF_NOBODY] = "of no user's",
+                [BUCKET_OF_ROOTS] = "about roots",
+                [BUCKET_OF_ROOT] = "of uid 0",
+                [BUCKET_SHARED] = "of several users",
+        };
+        LogFields fields = { .event = LOG_EVENT_DROPPED, .uid = LOG_NO_UID, .dropped = bucket->dropped };
+        char of_user[32];
+
+        snprintf(of_user, sizeof(of_user), "of uid %u", (unsigned)bucket->uid);
+        if (index >= BUCKETS_OF_USERS || index == BUCKET_OF_ROOT)
+                fields.uid = bucket->uid;
+        log_full(bucket->priority, &fields, "Left out %u more line%s %s", bucket->dropped,
+                 bucket->dropped == 1 ? "" : "s", index < BUCKETS_OF_USERS ? of_whom[index] : of_user);
+}
+
+void log_dropped(void)
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                if (logger.buckets[i].dropped > 0) {
+                        say_dropped(i, &logger.buckets[i]);
+                        logger.buckets[i].dropped = 0;
+                }
+}
+
+bool log_allowed(uid_t uid, unsigned *ret_dropped)
+{
+        *ret_dropped = 0;
+        return take_token(LOG_WARNING, &(LogFields){ .uid = uid });
 }

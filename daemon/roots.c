@@ -279,14 +279,11 @@ static void log_pull_failed(const Entry *e, int r, const Error *error)
 {
         const char *source = r == -EREMOTEIO ? error_text(error, "source") : NULL;
         const char *reason = r == -EREMOTEIO ? error_text(error, "reason") : errno_text(r);
-        unsigned dropped;
 
-        if (!log_allowed(LOG_NO_UID, &dropped))
-                return;
-        log_full(LOG_WARNING, &(LogFields){ .root = e->config->name, .uid = LOG_NO_UID },
-                 "Root %s could not be made: %s%s%s%s%s", e->config->name,
-                 r == -EREMOTEIO ? error->name : "", source ? ": " : "", source ? source : "",
-                 r == -EREMOTEIO && reason ? ": " : "", reason ? reason : "");
+        log_bounded(LOG_WARNING, &(LogFields){ .root = e->config->name, .uid = LOG_NO_UID },
+                    "Root %s could not be made: %s%s%s%s%s", e->config->name,
+                    r == -EREMOTEIO ? error->name : "", source ? ": " : "", source ? source : "",
+                    r == -EREMOTEIO && reason ? ": " : "", reason ? reason : "");
 }
 
 static void on_pulled(int r, const Error *error, Metadata *built, const char *build, void *userdata)

@@ -11,9 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "plan.h"
-#include "step.h"
+#include "session-log.h"
 
 #define START_TIMEOUT        (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
 #define REAP_PATIENCE_MSEC   500
@@ -31,7 +30,7 @@ struct Session {
         Limits limits;
 
         SessionState state;
-        bool was_started, has_result_event, is_stopping, is_killed;
+        bool was_started, is_start_logged, has_result_event, is_stopping, is_killed;
         Cause kill_cause;
         SessionResult result;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
@@ -111,60 +110,6 @@ static void tell_ended(Session *s)
         }
 }
 
-/* What a caller asks for in vain (a command, a user, a directory) is no fault of the machine's. */
-static bool is_callers_fault(uint32_t step)
-{
-        return step == STEP_EXEC || step == STEP_USER || step == STEP_DIRECTORY;
-}
-
-static void log_failed(const Session *s, const LaunchFailure *f)
-{
-        LogFields fields = { .event = LOG_EVENT_SETUP_FAILED,
-                             .session = s->id,
-                             .root = s->root_name,
-                             .result = cause_name(CAUSE_SETUP_FAILED),
-                             .uid = s->owner,
-                             .error = f->error };
-        unsigned dropped = 0;
-        char step[128];
-
-        if (!is_callers_fault(f->step) && !log_allowed(s->owner, &dropped))
-                return;
-        step_describe(f->step, f->index, step, sizeof(step));
-        fields.step = step;
-        if (dropped)
-                log_full(LOG_WARNING, &fields, "%u more sessions of uid %u were not set up", dropped,
-                         s->owner);
-        log_full(is_callers_fault(f->step) ? LOG_DEBUG : LOG_WARNING, &fields,
-                 "Session %s of uid %u was not set up: %s: %s", s->id, s->owner, step, errno_text(f->error));
-}
-
-static void log_end(const Session *s)
-{
-        const SessionResult *r = &s->result;
-        LogFields fields = { .event = LOG_EVENT_SESSION_ENDED,
-                             .session = s->id,
-                             .root = s->root_name,
-                             .result = cause_name(r->cause),
-                             .uid = s->owner };
-
-        if (r->cause == CAUSE_SETUP_FAILED)
-                log_failed(s, &r->failure);
-        else
-                log_full(LOG_INFO, &fields, "Session %s of uid %u ended: %s", s->id, s->owner,
-                         cause_name(r->cause));
-}
-
-static void log_start(const Session *s)
-{
-        LogFields fields = {
-                .event = LOG_EVENT_SESSION_STARTED, .session = s->id, .root = s->root_name, .uid = s->owner
-        };
-
-        log_full(LOG_INFO, &fields, "Session %s of uid %u started from root %s", s->id, s->owner,
-                 s->root_name);
-}
-
 /* Everything it held of the machine. */
 static void release(Session *s)
 {
@@ -223,7 +168,7 @@ static void finish(Session *s)
         complete_result(s);
         release(s);
         s->state = SESSION_EXITED;
-        log_end(s);
+        session_log_end(s, s->is_start_logged);
         s->host->on_exited(s, s->host->userdata);
         tell_ended(s);
 }
@@ -257,7 +202,7 @@ static void on_started(Session *s, const OrderMessage *m)
         s->was_started = true;
         s->started_monotonic = e.monotonic_usec;
         s->started_realtime = now_usec(CLOCK_REALTIME);
-        log_start(s);
+        s->is_start_logged = session_log_start(s);
 }
 
 static void on_failed(Session *s, const OrderMessage *m)
@@ -541,7 +486,7 @@ int session_start(const SessionHost *host, SessionRequest *request, SessionWatch
                 s->root_name = strdup(root_name(s->root));
                 r = s->root_name ? start(s, request, f) : fail(f, STEP_START, -ENOMEM);
                 if (r < 0)
-                        log_failed(s, f);
+                        session_log_failure(s, f);
         } else
                 r = fail(f, STEP_START, r);
         session_request_done(request);

@@ -34,34 +34,26 @@ static bool proxy_is_good(const char *text)
         return false;
 }
 
-#define DAEMON(name, kind, member, ...)                                                                     \
+#define ROW(section, of, type, name, kind, member, ...)                                                     \
         {                                                                                                   \
-                "Daemon", name, kind, offsetof(Config, member), __VA_ARGS__                                 \
+                section, name, of, kind, offsetof(type, member), __VA_ARGS__                                \
         }
-#define SESSIONS(name, kind, member, ...)                                                                   \
-        {                                                                                                   \
-                "Sessions", name, kind, offsetof(Config, member), __VA_ARGS__                               \
-        }
-#define LIMITS(name, kind, member, ...)                                                                     \
-        {                                                                                                   \
-                "Limits", name, kind, offsetof(Config, member), __VA_ARGS__                                 \
-        }
-#define ADMISSION(name, kind, member, ...)                                                                  \
-        {                                                                                                   \
-                "Admission", name, kind, offsetof(Config, member), __VA_ARGS__                              \
-        }
-#define ROOT(name, kind, member, ...)                                                                       \
-        {                                                                                                   \
-                SECTION_ROOT, name, kind, offsetof(RootConfig, member), __VA_ARGS__                         \
-        }
+#define DAEMON(...)           ROW("Daemon", KEY_OF_DAEMON, Config, __VA_ARGS__)
+#define SESSIONS(...)         ROW("Sessions", KEY_OF_DAEMON, Config, __VA_ARGS__)
+#define POOL(...)             ROW("Pool", KEY_OF_DAEMON, Config, __VA_ARGS__)
+#define ADMISSION(...)        ROW("Admission", KEY_OF_DAEMON, Config, __VA_ARGS__)
+/* What one user may have. */
+#define OF_USER(section, ...) ROW(section, KEY_OF_USER, Allowance, __VA_ARGS__)
+#define LIMITS(...)           OF_USER("Limits", __VA_ARGS__)
+#define ROOT(...)             ROW(SECTION_ROOT, KEY_OF_ROOT, RootConfig, __VA_ARGS__)
 
-#define HOUR (3600 * USEC_PER_SEC)
-#define MANY 1000000
-#define ANY  UINT64_MAX
+#define HOUR                  (3600 * USEC_PER_SEC)
+#define MANY                  1000000
+#define ANY                   UINT64_MAX
 
 /* clang-format off */
 const ConfigKey config_keys[] = {
-        DAEMON("ConnectionsPerUser", KEY_COUNT, everybody.connections_max, "128", 1, MANY,
+        OF_USER("Daemon", "ConnectionsPerUser", KEY_COUNT, connections_max, "128", 1, MANY,
                .help = "Connections a user may have that wait for no foreground session."),
         DAEMON("ConnectionsMax", KEY_COUNT, connections_max, "1024", 1, MANY,
                .help = "Connections of all users together."),
@@ -90,7 +82,7 @@ const ConfigKey config_keys[] = {
         DAEMON("LogLevel", KEY_LEVEL, log_level, "info",
                .help = "The least important messages that are logged."),
 
-        SESSIONS("SessionsPerUser", KEY_COUNT, everybody.sessions_max, "256", 1, MANY,
+        OF_USER("Sessions", "SessionsPerUser", KEY_COUNT, sessions_max, "256", 1, MANY,
                  .help = "Sessions a user may have at once."),
         SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, MANY,
                  .help = "Sessions of all users together."),
@@ -108,26 +100,38 @@ const ConfigKey config_keys[] = {
         SESSIONS("RememberMax", KEY_COUNT, remember_max, "1024", 0, MANY,
                  .help = "How many sessions that have ended are remembered at most."),
 
-        LIMITS("MemoryMax", KEY_SIZE, everybody.limits.memory_max, "1G", MIB, ANY, .help = "Memory of a session; it has no swap."),
-        LIMITS("TasksMax", KEY_COUNT, everybody.limits.tasks_max, "512", 2, ANY, .help = "Processes and threads of a session."),
-        LIMITS("CpuQuota", KEY_PERCENT, everybody.limits.cpu_percent, "200%", 1, ANY,
+        LIMITS("MemoryMax", KEY_SIZE, limits.memory_max, "1G", MIB, ANY, .help = "Memory of a session; it has no swap."),
+        LIMITS("TasksMax", KEY_COUNT, limits.tasks_max, "512", 2, ANY, .help = "Processes and threads of a session."),
+        LIMITS("CpuQuota", KEY_PERCENT, limits.cpu_percent, "200%", 1, ANY,
                .help = "Processor time of a session; 100% is one processor."),
-        LIMITS("StorageMax", KEY_SIZE, everybody.limits.storage_max, "512M", MIB, ANY,
+        LIMITS("StorageMax", KEY_SIZE, limits.storage_max, "512M", MIB, ANY,
                .help = "What a session can write in its root, /tmp and /run together; it is memory."),
-        LIMITS("StorageInodes", KEY_COUNT, everybody.limits.storage_inodes, "65536", 1024, ANY,
+        LIMITS("StorageInodes", KEY_COUNT, limits.storage_inodes, "65536", 1024, ANY,
                .help = "How many files and directories that may be."),
-        LIMITS("SharedMemoryMax", KEY_SIZE, everybody.limits.shm_max, "16M", 64 * KIB, ANY, .help = "The size of /dev/shm."),
-        LIMITS("OpenFilesMax", KEY_COUNT, everybody.limits.open_files_max, "4096", 16, MANY,
+        LIMITS("SharedMemoryMax", KEY_SIZE, limits.shm_max, "16M", 64 * KIB, ANY, .help = "The size of /dev/shm."),
+        LIMITS("OpenFilesMax", KEY_COUNT, limits.open_files_max, "4096", 16, MANY,
                .help = "Descriptors of one process (RLIMIT_NOFILE)."),
-        LIMITS("ProcessesMax", KEY_COUNT, everybody.limits.processes_max, "512", 2, ANY,
+        LIMITS("ProcessesMax", KEY_COUNT, limits.processes_max, "512", 2, ANY,
                .help = "Processes and threads of one user inside (RLIMIT_NPROC)."),
-        LIMITS("LockedMemoryMax", KEY_SIZE, everybody.limits.memlock_max, "64K", 0, ANY,
+        LIMITS("LockedMemoryMax", KEY_SIZE, limits.memlock_max, "64K", 0, ANY,
                .help = "Memory one process may lock (RLIMIT_MEMLOCK)."),
-        LIMITS("FileSizeMax", KEY_SIZE, everybody.limits.file_size_max, "infinity", 4 * KIB, ANY,
+        LIMITS("FileSizeMax", KEY_SIZE, limits.file_size_max, "infinity", 4 * KIB, ANY,
                .help = "The size of one file (RLIMIT_FSIZE)."),
 
+        POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
+             .help = "How many sessions are kept warm for a user at most. No session is kept warm yet,"
+                     " whatever this says."),
+        POOL("MemoryMax", KEY_SIZE, pool_memory_max, "64M", MIB, ANY,
+             .help = "Memory that all warm sessions together may take."),
+        POOL("IdleTimeout", KEY_TIME, pool_idle_usec, "1min", USEC_PER_SEC, ANY,
+             .help = "A warm session that nobody takes for this long is ended."),
+
+        OF_USER("Admission", "Admit", KEY_BOOL, admit, "yes",
+                .help = "Whether a regular user may connect. Root always may."),
         ADMISSION("AllowSystemUsers", KEY_BOOL, allow_system_users, "no",
-                  .help = "Whether the system's own users (uids 1 to 999) may have sessions."),
+                  .help = "Whether the system's own users (uids 1 to 999) may connect, too."),
+        OF_USER("Admission", "ChangeRoots", KEY_BOOL, change_roots, "no",
+                .help = "Whether a user may pull, verify, import and remove roots. Root always may."),
 
         ROOT("Kind", KEY_STRING, kind, "busybox", .good = kind_is_good, .expects = "busybox",
              .help = "What the root is made of: busybox, one static binary and a link for each of its applets."),
@@ -138,6 +142,11 @@ const ConfigKey config_keys[] = {
              .help = "What runs in it when nothing is asked for; empty: /bin/sh."),
         ROOT("Environment", KEY_ENVIRONMENT, default_environment, "",
              .help = "NAME=VALUE words that are added to its environment; an empty line forgets those above it."),
+        ROOT("Users", KEY_USERS, users, "",
+             .help = "Users who may use it, by name or number; an empty line forgets those above it. Where neither"
+                     " Users= nor Groups= names anybody, everybody may."),
+        ROOT("Groups", KEY_GROUPS, groups, "",
+             .help = "Groups whose members may use it, by name or number; an empty line forgets those above it."),
         { .name = NULL },
 };
 /* clang-format on */

@@ -4,7 +4,10 @@
 
 #include "config-value.h"
 
-#define SECTION_ROOT "Root" /* in a file: [Root NAME]; its keys count from a RootConfig */
+/* Those that have a name: [Root NAME]. The keys of the last two are those of KEY_OF_USER. */
+#define SECTION_ROOT  "Root"
+#define SECTION_USER  "User"
+#define SECTION_GROUP "Group"
 
 extern const ConfigKey config_keys[]; /* ends with a name of NULL */
 

@@ -43,6 +43,7 @@ typedef struct Kind {
         const char *expects;
         int (*parse_number)(const char *text, uint64_t *ret); /* of the kinds that are a number */
         const Unit *units; /* largest first; the last divides everything */
+        size_t size;       /* of those that can be copied */
 } Kind;
 
 static const Kind kinds[];
@@ -207,6 +208,15 @@ static void print_environment(const ConfigKey *key, const void *value, FILE *to)
         print_command(key, value, to);
 }
 
+static void free_ids(void *value)
+{
+        IdList *list = value;
+
+        words_free(list->words);
+        free(list->ids);
+        *list = (IdList){ 0 };
+}
+
 static void source_done(RootSource *source)
 {
         free(source->url);
@@ -309,21 +319,55 @@ static void print_sources(const ConfigKey *key, const void *value, FILE *to)
         }
 }
 
+static int set_ids(const ConfigKey *key, void *value, const char *text)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        IdList *list = value;
+        int r = words_append(text, &words);
+
+        if (r < 0)
+                return r;
+        for (char **word = words; *word; word++)
+                if (**word == '\0')
+                        return -EINVAL;
+        if (words_count(words) > 0)
+                return words_append(text, &list->words);
+        free_ids(list);
+        return 0;
+}
+
+static void print_ids(const ConfigKey *key, const void *value, FILE *to)
+{
+        print_environment(key, &((const IdList *)value)->words, to);
+}
+
+#define NUMBER(words, parse, units_of_it)                                                                   \
+        {                                                                                                   \
+                .set = set_number, .print = print_number, .expects = words, .parse_number = parse,          \
+                .units = units_of_it, .size = sizeof(uint64_t)                                              \
+        }
+#define WORDS(set_it, print_it, words)                                                                      \
+        {                                                                                                   \
+                .set = set_it, .print = print_it, .free = free_words, .expects = words                      \
+        }
+
+/* clang-format off */
 static const Kind kinds[] = {
-        [KEY_COUNT] = {set_number,             print_number,           NULL,                               "a number",parse_count, count_units },
-        [KEY_SIZE] = { set_number,           print_number,                                NULL,                                                        "a size such as 512M",parse_size, size_units },
-        [KEY_TIME] = { set_number, print_number,             NULL,"a time such as 10s or 2min 30s",parse_time,
-                       time_units },
-        [KEY_PERCENT] = { set_number,          print_number,                NULL,                                     "a percentage such as 200%",parse_percent,
-                       percent_units },
-        [KEY_BOOL] = { set_bool,                     print_bool,                                 NULL,                                              "yes or no"},
-        [KEY_LEVEL] = { set_level,         print_level,                                  NULL,                                                                   "error, warning, notice, info or debug"},
-        [KEY_STRING] = { set_string,                  print_string,free_string,NULL},
-        [KEY_COMMAND] = { set_command,                  print_command,free_words,"words, with whole quotations"},
-        [KEY_ENVIRONMENT] = { set_environment,           print_environment,                                 free_words,                                                                                  "words NAME=VALUE" },
-        [KEY_SOURCES] = { set_sources,            print_sources,                                     free_sources,
-                       "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH"                                                                                                                                      },
+        [KEY_COUNT] = NUMBER("a number", parse_count, count_units),
+        [KEY_SIZE] = NUMBER("a size such as 512M", parse_size, size_units),
+        [KEY_TIME] = NUMBER("a time such as 10s or 2min 30s", parse_time, time_units),
+        [KEY_PERCENT] = NUMBER("a percentage such as 200%", parse_percent, percent_units),
+        [KEY_BOOL] = { set_bool, print_bool, .expects = "yes or no", .size = sizeof(bool) },
+        [KEY_LEVEL] = { set_level, print_level, .expects = "error, warning, notice, info or debug" },
+        [KEY_STRING] = { set_string, print_string, free_string },
+        [KEY_COMMAND] = WORDS(set_command, print_command, "words, with whole quotations"),
+        [KEY_ENVIRONMENT] = WORDS(set_environment, print_environment, "words NAME=VALUE"),
+        [KEY_SOURCES] = { set_sources, print_sources, free_sources,
+                          "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH" },
+        [KEY_USERS] = { set_ids, print_ids, free_ids, "names or numbers of users" },
+        [KEY_GROUPS] = { set_ids, print_ids, free_ids, "names or numbers of groups" },
 };
+/* clang-format on */
 
 int value_set(const ConfigKey *key, void *base, const char *text)
 {
@@ -339,6 +383,11 @@ void value_free(const ConfigKey *key, void *base)
 {
         if (kinds[key->kind].free)
                 kinds[key->kind].free((char *)base + key->offset);
+}
+
+void value_copy(const ConfigKey *key, void *to, const void *from)
+{
+        memcpy((char *)to + key->offset, (const char *)from + key->offset, kinds[key->kind].size);
 }
 
 void value_explain(const ConfigKey *key, FILE *to)

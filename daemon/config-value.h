@@ -18,12 +18,22 @@ typedef enum KeyKind {
         KEY_COMMAND,     /* char **, NULL where empty; the last line counts */
         KEY_ENVIRONMENT, /* char ** of K=V, NULL where empty; lines add up, an empty one starts over */
         KEY_SOURCES,     /* a RootConfig's sources; lines add up, an empty one starts over */
+        KEY_USERS,  /* IdList; lines add up, an empty one starts over. Only the words: who they are is */
+        KEY_GROUPS, /* looked up by whoever sets them */
 } KeyKind;
+
+/* What a key's offset counts from. */
+typedef enum KeyOf {
+        KEY_OF_DAEMON, /* Config */
+        KEY_OF_USER,   /* Allowance; besides its own section, [User NAME] and [Group NAME] take it */
+        KEY_OF_ROOT,   /* RootConfig; it stands in [Root NAME] */
+} KeyOf;
 
 typedef struct ConfigKey {
         const char *section, *name;
+        KeyOf of;
         KeyKind kind;
-        size_t offset; /* in Config, or in RootConfig for the section "Root" */
+        size_t offset;
         const char *default_text;
         uint64_t min, max; /* of a number; UINT64_MAX in max: "infinity" is taken too, and is UINT64_MAX */
         bool (*good)(const char *text); /* of a string that is not empty; NULL: any */
@@ -36,5 +46,7 @@ int value_set(const ConfigKey *key, void *base, const char *text);
 /* Writes the lines NAME=VALUE that make this value again, whatever it was before them. */
 void value_print(const ConfigKey *key, const void *base, FILE *to);
 void value_free(const ConfigKey *key, void *base);
+/* From one base to another. Of kinds that own no memory only. */
+void value_copy(const ConfigKey *key, void *to, const void *from);
 /* Writes what value_set takes, in words: "a size such as 512M, from 1M to infinity". */
 void value_explain(const ConfigKey *key, FILE *to);

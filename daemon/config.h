@@ -1,10 +1,12 @@
 /* nsrootd.conf as typed values. Read by inih through one table of keys (section, key, kind, offset, default,
- * range, help). Knows no other module; everything is data. */
+ * range, help: config-table.h). Knows no other module; everything is data. */
 #pragma once
 
 #include <stdio.h>
 
 #include "base.h"
+
+struct ConfigKey;
 
 typedef struct RootSource {
         char *url;    /* http: or https:, or file:/absolute/path for a file of this machine (root's own
@@ -15,7 +17,7 @@ typedef struct RootSource {
 /* Users or groups by name or number, and who they are on this machine: ids are looked up when the
  * configuration is read. */
 typedef struct IdList {
-        char **words; /* NULL-terminated, or NULL: none */
+        char **words; /* NULL-terminated, or NULL: nobody is named */
         uint32_t *ids;
         size_t n; /* of ids; a word that names nobody here has none */
 } IdList;
@@ -38,10 +40,11 @@ typedef struct Allowance {
 typedef struct Rule {
         char *name; /* or a number */
         bool of_group;
-        bool known; /* there is such a user or group on this machine, and this is it: */
+        char *place; /* FILE:LINE of its first section */
+        bool known;  /* there is such a user or group on this machine, and this is it: */
         uint32_t id;
         uint64_t given; /* a bit for each row of config_keys that is set here, by its place among those of an
-                           Allowance */
+                           Allowance: rule_apply knows */
         Allowance allowance;
 } Rule;
 
@@ -52,7 +55,8 @@ typedef struct RootConfig {
         size_t n_sources;
         char **default_arguments;   /* NULL-terminated; NULL: /bin/sh */
         char **default_environment; /* NULL-terminated K=V, or NULL */
-        IdList users, groups;       /* who may use it; both empty: everybody */
+        IdList users, groups;       /* who may use it; neither has words: everybody */
+        char *place;                /* FILE:LINE of its first section; NULL: compiled in */
 } RootConfig;
 
 typedef struct Config {
@@ -85,6 +89,9 @@ typedef struct Config {
         size_t n_roots;
         /* levels */
         int log_level;
+        /* for messages: */
+        char **files;  /* what was read, in that order; NULL-terminated, or NULL */
+        char **places; /* for each row of config_keys FILE:LINE of what set it last, or NULL: a default */
 } Config;
 
 /* path NULL: the search path of design.md §8. A path that was given must exist: -ENOENT. The compiled-in
@@ -95,5 +102,23 @@ Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free);
 
 const RootConfig *config_root(const Config *c, const char *name);
+
+/* Writes what the rule says over what *a has; what it does not say stays. Does not ask whether the rule is
+ * known, nor whom it is about. */
+void rule_apply(const Rule *rule, Allowance *a);
+
 /* Prints every key with its value, as a file that config_load takes and that means the same. */
 int config_dump(const Config *c, FILE *to);
+
+/* -- for what reads and prints it */
+
+int config_new(Config **ret); /* all defaults */
+/* The one of that name, made where it is not there yet. Makes older pointers into c->roots and c->rules
+ * invalid. */
+int config_need_root(Config *c, const char *name, RootConfig **ret);
+int config_need_rule(Config *c, const char *name, bool of_group, Rule **ret);
+/* What the offset of a key of a section for everybody counts from. */
+void *config_base(Config *c, const struct ConfigKey *key);
+/* One key of an Allowance; errors are value_set's. */
+int rule_set(Rule *rule, const struct ConfigKey *key, const char *text);
+bool rule_says(const Rule *rule, const struct ConfigKey *key);

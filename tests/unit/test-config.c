@@ -184,8 +184,8 @@ Test(config, bad_values_are_refused_with_file_and_line)
         check_refused("[Root busybox]\nCommand=sh \"-c\n", ":2: Command=");
         check_refused("[Root busybox]\nEnvironment=A\n", ":2: Environment=A: it takes words NAME=VALUE");
         check_refused("[Root busybox]\nEnvironment==A\n", ":2:");
-        check_refused("[Root Upper]\nKind=busybox\n", ":2: [Root Upper]: a name has");
-        check_refused("[Root -x]\nKind=busybox\n", ":2: [Root -x]: a name has");
+        check_refused("[Root Upper]\nKind=busybox\n", ":1: [Root Upper]: a name has");
+        check_refused("[Root -x]\nKind=busybox\n", ":1: [Root -x]: a name has");
 }
 
 Test(config, bad_sources_are_refused)
@@ -214,15 +214,143 @@ Test(config, lines_that_inih_would_mangle_are_refused)
         _cleanup_free_ char *why = NULL;
         _cleanup_(config_freep) Config *c = NULL;
         static const char with_nul[] = "[Limits]\nMemoryMax=3G\0\n";
-        char text[300];
+        char text[10000];
 
-        snprintf(text, sizeof(text), "[Root busybox]\nSource=file:/%0250d\n", 0);
-        check_refused(text, ":2: longer than 197 characters");
+        snprintf(text, sizeof(text), "[Root busybox]\nSource=file:/%09000d\n", 0);
+        check_refused(text, ":2: longer than 8192 characters");
         check_refused("[Daemon]\nProxy=http://\033[2J\n", ":2: there is a control character");
         write_bytes(with_nul, sizeof(with_nul) - 1);
         cr_expect_eq(config_load(path, &c, &why), -EINVAL);
-        snprintf(text, sizeof(text), "[Root %060d]\nKind=busybox\n", 0);
-        check_refused(text, ":2: [Root 0000");
+        snprintf(text, sizeof(text), "[Root %064d]\nKind=busybox\n", 0);
+        check_refused(text, ":1: [Root 0000");
+}
+
+Test(config, what_inih_would_cut_off_is_whole)
+{
+        char text[9000], name[64], url[2000];
+        const RootConfig *root;
+
+        snprintf(name, sizeof(name), "%063d", 1);
+        snprintf(url, sizeof(url), "file:/%01990d", 2);
+        snprintf(text, sizeof(text), "[Root %s]\nSource = %s \t; a comment\nEnvironment=A='%05000d'\n", name,
+                 url, 3);
+        _cleanup_(config_freep) Config *c = load(text);
+        root = config_root(c, name);
+        cr_assert_not_null(root);
+        cr_assert_eq(root->n_sources, 1);
+        cr_expect_str_eq(root->sources[0].url, url);
+        cr_expect_eq(strlen(root->default_environment[0]), 5002);
+}
+
+Test(config, values_are_cut_out_of_a_line)
+{
+        static const struct {
+                const char *line, *value;
+        } lines[] = {
+                {"Proxy=http://a;b",         "http://a;b"  },
+                { "Proxy:http://a=b:c",      "http://a=b:c"},
+                { "Proxy = http://a ;b c",   "http://a"    },
+                { "Proxy =\thttp://a # b\t", "http://a # b"},
+                { "Proxy=http://a\t;b;c",    "http://a"    },
+                { "Proxy= ;http://a",        NULL          },
+                { "Proxy=",                  NULL          },
+                { "\t Proxy  =  ",           NULL          },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                char text[100];
+
+                snprintf(text, sizeof(text), "[Daemon]\nProxy=http://before\n%s\n", lines[i].line);
+                _cleanup_(config_freep) Config *c = load(text);
+                if (lines[i].value)
+                        cr_expect_str_eq(c->proxy, lines[i].value, "%s: %s", lines[i].line, c->proxy);
+                else
+                        cr_expect_null(c->proxy, "%s", lines[i].line);
+        }
+}
+
+static const Rule *rule(const Config *c, const char *name, bool of_group)
+{
+        const Rule *found = NULL;
+
+        for (size_t i = 0; i < c->n_rules; i++)
+                if (streq(c->rules[i].name, name) && c->rules[i].of_group == of_group)
+                        found = &c->rules[i];
+        cr_assert_not_null(found, "%s", name);
+        return found;
+}
+
+Test(config, rules)
+{
+        _cleanup_(config_freep) Config *c =
+                load("[User root]\nMemoryMax=3G\nAdmit=no\n"
+                     "[Group daemon]\nSessionsPerUser=4\nChangeRoots=yes\nConnectionsPerUser=9\n"
+                     "[User 2001]\nTasksMax=7\n[Limits]\nTasksMax=100\nCpuQuota=50%\n"
+                     "[User root]\nMemoryMax=4G\nFileSizeMax=infinity\n");
+        Allowance a = c->everybody;
+
+        cr_assert_eq(c->n_rules, 3);
+        rule_apply(rule(c, "root", false), &a);
+        cr_expect_eq(a.limits.memory_max, 4 * GIB);
+        cr_expect_not(a.admit);
+        cr_expect_not(a.change_roots);
+        cr_expect_eq(a.limits.tasks_max, 100);
+        cr_expect_eq(a.sessions_max, 256);
+        cr_expect(rule(c, "root", false)->known);
+        cr_expect_eq(rule(c, "root", false)->id, 0);
+
+        a = c->everybody;
+        rule_apply(rule(c, "daemon", true), &a);
+        cr_expect_eq(a.sessions_max, 4);
+        cr_expect_eq(a.connections_max, 9);
+        cr_expect(a.change_roots);
+        cr_expect(a.admit);
+        cr_expect_eq(a.limits.memory_max, GIB);
+        cr_expect_eq(rule(c, "daemon", true)->id, 1);
+
+        rule_apply(rule(c, "2001", false), &a);
+        cr_expect_eq(a.limits.tasks_max, 7);
+        cr_expect_eq(a.sessions_max, 4);
+        cr_expect(rule(c, "2001", false)->known, "a number needs no entry");
+        cr_expect_eq(rule(c, "2001", false)->id, 2001);
+}
+
+/* Each key that a rule may have changes what it says and nothing else. */
+Test(config, each_key_of_a_rule_is_applied)
+{
+        _cleanup_(config_freep) Config *c = load("");
+        unsigned n = 0;
+
+        for (const ConfigKey *key = config_keys; key->name; key++) {
+                Rule one = { .name = NULL };
+                Allowance a = c->everybody, other;
+
+                if (key->of != KEY_OF_USER)
+                        continue;
+                memset(&one.allowance, 0xee, sizeof(one.allowance));
+                cr_assert_eq(rule_set(&one, key, key->kind == KEY_BOOL ? "yes" : key->default_text), 0);
+                cr_expect(rule_says(&one, key));
+                rule_apply(&one, &a);
+                other = a;
+                cr_assert_eq(value_set(key, &other, key->kind == KEY_BOOL ? "yes" : key->default_text), 0);
+                cr_expect_eq(memcmp(&a, &other, sizeof(a)), 0, "%s", key->name);
+                n++;
+        }
+        cr_expect_geq(n, 14);
+}
+
+Test(config, who_may_use_a_root)
+{
+        _cleanup_(config_freep) Config *c = load("[Root busybox]\nUsers=bin\nUsers=\nUsers=root 2001\n"
+                                                 "Users=daemon\nGroups=\"daemon\"\n");
+        const RootConfig *root = config_root(c, "busybox");
+
+        cr_assert_eq(root->users.n, 3);
+        cr_expect_eq(root->users.ids[0], 0);
+        cr_expect_eq(root->users.ids[1], 2001);
+        cr_expect_eq(root->users.ids[2], 1);
+        cr_expect_str_eq(root->users.words[2], "daemon");
+        cr_expect_eq(root->groups.n, 1);
 }
 
 Test(config, a_long_comment_is_no_line)
@@ -262,15 +390,46 @@ static void check_warning(const char *text, const char *expected)
 
 Test(config, what_is_unknown_is_a_warning_with_file_and_line)
 {
-        check_warning("[Daemon]\nSpeed=1\nLogLevel=debug\n", "2: [Daemon] has no key Speed");
-        check_warning("[Demon]\nLogLevel=debug\n", "2: [Demon] has no key LogLevel");
-        check_warning("[Root]\nKind=busybox\n", "2: [Root] has no key Kind");
-        check_warning("LogLevel=debug\n", "1: [] has no key LogLevel");
-        check_warning("[Root busybox]\nMemoryMax=1G\n", "2: [Root busybox] has no key MemoryMax");
+        check_warning("[Daemon]\nSpeed=1\nLogLevel=debug\n", "2: [Daemon] has no key Speed=. The line");
+        check_warning("[Daemon]\nLoglevel=1\n", "2: [Daemon] has no key Loglevel=; did you mean LogLevel=?");
+        check_warning("[User 5]\nMemoryMx=1\n",
+                      "2: [User 5] has no key MemoryMx=; did you mean MemoryMax=?");
+        check_warning("[Demon]\nLogLevel=debug\nX=1\n",
+                      "1: there is no section [Demon]; did you mean [Daemon]? What stands in it is ignored");
+        check_warning("[Whatever]\nLogLevel=debug\n", "1: there is no section [Whatever]. What");
+        check_warning("[Daemon x]\nLogLevel=debug\n", "1: there is no section [Daemon x]");
+        check_warning("[Root]\nKind=busybox\n", "1: [Root] lacks a name, as in [Root NAME]");
+        check_warning("LogLevel=debug\n", "1: LogLevel= stands before the first [Section]");
         check_warning("[Daemon]\nLogLevel\nLogLevel=info\n", "2: neither [Section] nor Key=value nor");
         check_warning("[Daemon\n[Daemon]\nLogLevel=info\n", "1: neither");
         check_warning("[Daemon]\nnonsense", "2: neither");
         cr_expect_str_eq(warnings("; c\n# c\n\n  \n [Daemon] ; c\n  LogLevel=info\n"), "");
+}
+
+Test(config, a_key_in_the_wrong_section_is_told_where_it_belongs)
+{
+        check_warning("[Daemon]\nSessionsMax=1\n",
+                      "2: SessionsMax= belongs in [Sessions], not in [Daemon]; the line is ignored");
+        check_warning("[Root busybox]\nMemoryMax=1G\n",
+                      "2: MemoryMax= belongs in [Limits], [User NAME] or [Group NAME], or in [Pool], not in"
+                      " [Root busybox]");
+        check_warning("[Group 7]\nProxy=http://x\n", "2: Proxy= belongs in [Daemon], not in [Group 7]");
+        check_warning("[Limits]\nSource=file:/x\n", "2: Source= belongs in [Root NAME], not in [Limits]");
+}
+
+Test(config, who_is_not_on_this_machine_is_a_warning)
+{
+        check_warning("[User no-such-user]\nMemoryMax=1G\n",
+                      "1: there is no user no-such-user on this machine; what stands here is not in force");
+        check_warning("[Group no-such-group]\nMemoryMax=1G\n", "1: there is no group no-such-group");
+        check_warning("[User 4294967295]\nMemoryMax=1G\n", "1: there is no user 4294967295");
+        check_warning("[Root busybox]\nUsers=root no-such-user\n",
+                      "2: there is no user no-such-user on this machine; it is passed over");
+        check_warning("[Root busybox]\nGroups=no-such-group\n", "2: there is no group no-such-group");
+        _cleanup_(config_freep) Config *c = load("[User no-such-user]\nMemoryMax=1G\n"
+                                                 "[Root busybox]\nUsers=no-such-user\n");
+        cr_expect_not(rule(c, "no-such-user", false)->known);
+        cr_expect_not_null(config_root(c, "busybox")->users.words, "not everybody's");
 }
 
 Test(config, a_dump_means_the_same)
@@ -280,13 +439,16 @@ Test(config, a_dump_means_the_same)
                      "[Limits]\nMemoryMax=infinity\nStorageMax=1536M\nLockedMemoryMax=0\n"
                      "[Admission]\nAllowSystemUsers=on\n"
                      "[Root lab]\nSource=http://x/y sha256:" DIGEST "\nCommand=sh -c 'a  \"b\" \\;c'\n"
-                     "Environment='A=b c' D=\n");
+                     "Environment='A=b c' D=\nUsers=root 'a b'\n"
+                     "[User root]\nAdmit=no\nCpuQuota=infinity\n[Group 7]\nSharedMemoryMax=1M\n");
         _cleanup_free_ char *first = dump(c);
         _cleanup_(config_freep) Config *again = load(first);
         _cleanup_free_ char *second = dump(again);
 
         cr_expect_str_eq(first, second);
         cr_expect_not_null(strstr(first, "IdleTimeout=90s\n"));
+        cr_expect_not_null(strstr(first, "\n[User root]\nCpuQuota=infinity\nAdmit=no\n\n[Group 7]\nShared"));
+        cr_expect_not_null(strstr(first, "\nUsers=\nUsers=root \"a b\"\n"));
         cr_expect_not_null(strstr(first, "MessageTimeout=1500ms\n"));
         cr_expect_not_null(strstr(first, "StorageMax=1536M\n"));
         cr_expect_str_eq(config_root(again, "lab")->default_arguments[2], "a  \"b\" \\;c");

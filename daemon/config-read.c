@@ -1,0 +1,470 @@
+/* See config-read.h. What each line is, which section is meant, and what to say about a line that is wrong.
+ */
+#include "config-read.h"
+
+#include <ini.h>
+#include <stdarg.h>
+
+#include "accounts.h"
+#include "config-table.h"
+#include "log.h"
+#include "nearest.h"
+#include "words.h"
+
+#define BLANKS          " \t"
+#define LINE_LENGTH_MAX (8 * KIB)
+/* inih is built with a buffer of 200 bytes for a line with its end, and of 50 for a section's name; what is
+ * longer it would divide, or cut off without a word. So it is given the beginning of a line, which has the
+ * key, and the rest is taken from the line itself. */
+#define INIH_LINE_MAX   190
+
+/* The section that lines stand in. */
+typedef struct Section {
+        char *title; /* all between [ and ]; NULL before the first */
+        bool ignored;
+        RootConfig *root; /* of a [Root NAME] */
+        Rule *rule;       /* of a [User NAME] or [Group NAME] */
+} Section;
+
+/* One file being read. */
+typedef struct Reading {
+        Config *config;
+        const char *path;
+        FILE *file;
+        char *text; /* getline(3)'s */
+        size_t text_size;
+        unsigned line;
+        Section section;
+        bool awaits_entry; /* the last line should have been an entry, and inih has not said so yet */
+        int error;         /* ends the reading; why says it in words */
+        char *why;
+} Reading;
+
+/* -- messages */
+
+/* The first fault counts. */
+_printf_(3, 4) static void fail(Reading *reading, int error, const char *format, ...)
+{
+        _cleanup_free_ char *what = NULL;
+        va_list arguments;
+
+        if (reading->error < 0)
+                return;
+        va_start(arguments, format);
+        if (vasprintf(&what, format, arguments) < 0)
+                what = NULL;
+        va_end(arguments);
+        reading->error = error;
+        if (!what || asprintf(&reading->why, "%s:%u: %s", reading->path, reading->line, what) < 0)
+                reading->why = NULL;
+}
+
+#define warn(reading, format, ...)                                                                          \
+        log_warning("%s:%u: " format, (reading)->path, (reading)->line, __VA_ARGS__)
+
+/* "" or "; did you mean WORD?", with what stands around it in a file. */
+static void suggest(const Nearest *nearest, const char *before, const char *after, char **ret)
+{
+        if (!nearest->found || asprintf(ret, "; did you mean %s%s%s?", before, nearest->found, after) < 0)
+                *ret = NULL;
+}
+
+/* The line that is being read, for later messages; kept where there is none yet. */
+static int note_place(const Reading *reading, char **place)
+{
+        if (*place)
+                return 0;
+        return asprintf(place, "%s:%u", reading->path, reading->line) < 0 ? -ENOMEM : 0;
+}
+
+/* -- sections */
+
+typedef struct SectionKind {
+        const char *name; /* [NAME ARGUMENT] */
+        void (*begin)(Reading *reading, const char *argument);
+} SectionKind;
+
+static void begin_root(Reading *reading, const char *name)
+{
+        int r;
+
+        if (!root_name_is_good(name)) {
+                fail(reading, -EINVAL,
+                     "[Root %s]: a name has at most 63 of a-z 0-9 _ . - and begins with a letter or digit;"
+                     " choose another",
+                     name);
+                return;
+        }
+        r = config_need_root(reading->config, name, &reading->section.root);
+        if (r >= 0)
+                r = note_place(reading, &reading->section.root->place);
+        if (r < 0)
+                fail(reading, r, "[Root %s]: %s", name, errno_text(r));
+}
+
+/* Logs why a user or group is none, and what that means. */
+static void warn_of_account(const Reading *reading, bool is_group, const char *name, int error,
+                            const char *consequence)
+{
+        const char *what = is_group ? "group" : "user";
+
+        if (error == -ESRCH)
+                warn(reading, "there is no %s %s on this machine; %s", what, name, consequence);
+        else
+                warn(reading, "the %s %s cannot be looked up (%s); %s", what, name, errno_text(error),
+                     consequence);
+}
+
+static void begin_rule(Reading *reading, const char *name, bool of_group)
+{
+        Rule *rule;
+        int r = config_need_rule(reading->config, name, of_group, &rule);
+
+        if (r >= 0)
+                r = note_place(reading, &rule->place);
+        if (r < 0) {
+                fail(reading, r, "[%s]: %s", reading->section.title, errno_text(r));
+                return;
+        }
+        reading->section.rule = rule;
+        r = of_group ? account_group(name, &rule->id) : account_user(name, &rule->id);
+        rule->known = r >= 0;
+        if (r < 0)
+                warn_of_account(reading, of_group, name, r, "what stands here is not in force");
+}
+
+static void begin_user(Reading *reading, const char *name)
+{
+        begin_rule(reading, name, false);
+}
+
+static void begin_group(Reading *reading, const char *name)
+{
+        begin_rule(reading, name, true);
+}
+
+static const SectionKind section_kinds[] = {
+        {SECTION_ROOT,   begin_root },
+        { SECTION_USER,  begin_user },
+        { SECTION_GROUP, begin_group},
+};
+
+static bool is_general_section(const char *title)
+{
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                if (key->of != KEY_OF_ROOT && streq(key->section, title))
+                        return true;
+        return false;
+}
+
+static void warn_of_section(Reading *reading)
+{
+        const char *title = reading->section.title;
+        Nearest nearest = { .word = title };
+        _cleanup_free_ char *suggestion = NULL;
+
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                nearest_try(&nearest, key->section);
+        for (size_t i = 0; i < ELEMENTSOF(section_kinds); i++)
+                nearest_try(&nearest, section_kinds[i].name);
+        suggest(&nearest, "[", "]", &suggestion);
+        warn(reading, "there is no section [%s]%s What stands in it is ignored", title,
+             suggestion ? suggestion : ".");
+        reading->section.ignored = true;
+}
+
+/* [KIND NAME]: whether it is one, begun. */
+static bool begin_named(Reading *reading)
+{
+        const char *title = reading->section.title;
+        size_t length = strcspn(title, BLANKS);
+        const char *name = title + length + strspn(title + length, BLANKS);
+
+        for (size_t i = 0; i < ELEMENTSOF(section_kinds); i++) {
+                const SectionKind *kind = &section_kinds[i];
+
+                if (strlen(kind->name) != length || strncmp(kind->name, title, length) != 0)
+                        continue;
+                if (*name) {
+                        kind->begin(reading, name);
+                        return true;
+                }
+                warn(reading, "[%s] lacks a name, as in [%s NAME]; what stands in it is ignored", title,
+                     title);
+                return reading->section.ignored = true;
+        }
+        return false;
+}
+
+static void begin_section(Reading *reading, const char *title, size_t length)
+{
+        free(reading->section.title);
+        reading->section = (Section){ .title = strndup(title, length) };
+        if (!reading->section.title)
+                fail(reading, -ENOMEM, "out of memory");
+        else if (!begin_named(reading) && !is_general_section(reading->section.title))
+                warn_of_section(reading);
+}
+
+/* -- keys */
+
+static bool belongs(const Section *section, const ConfigKey *key)
+{
+        if (section->rule)
+                return key->of == KEY_OF_USER;
+        if (section->root)
+                return key->of == KEY_OF_ROOT;
+        return key->of != KEY_OF_ROOT && streq(key->section, section->title);
+}
+
+static const ConfigKey *find_key(const Section *section, const char *name)
+{
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                if (belongs(section, key) && streq(key->name, name))
+                        return key;
+        return NULL;
+}
+
+/* The key of another section: where it belongs. */
+static void say_where(const char *name, FILE *to)
+{
+        const char *before = " belongs in ";
+
+        for (const ConfigKey *key = config_keys; key->name; key++) {
+                if (!streq(key->name, name))
+                        continue;
+                fprintf(to, "%s[%s%s]", before, key->section, key->of == KEY_OF_ROOT ? " NAME" : "");
+                if (key->of == KEY_OF_USER)
+                        fputs(", [User NAME] or [Group NAME]", to);
+                before = ", or in ";
+        }
+}
+
+static void warn_of_key(const Reading *reading, const char *name)
+{
+        const Section *section = &reading->section;
+        _cleanup_free_ char *where = NULL, *suggestion = NULL;
+        Nearest nearest = { .word = name };
+        size_t size;
+        FILE *to = open_memstream(&where, &size);
+
+        if (to) {
+                say_where(name, to);
+                fclose(to);
+        }
+        if (where && *where) {
+                warn(reading, "%s=%s, not in [%s]; the line is ignored", name, where, section->title);
+                return;
+        }
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                if (belongs(section, key))
+                        nearest_try(&nearest, key->name);
+        suggest(&nearest, "", "=", &suggestion);
+        warn(reading, "[%s] has no key %s=%s The line is ignored", section->title, name,
+             suggestion ? suggestion : ".");
+}
+
+static void fail_value(Reading *reading, const ConfigKey *key, const char *value, int error)
+{
+        _cleanup_free_ char *expects = NULL;
+        size_t size;
+        FILE *to;
+
+        if (error == -ENOMEM) {
+                fail(reading, error, "out of memory");
+                return;
+        }
+        to = open_memstream(&expects, &size);
+        if (to) {
+                value_explain(key, to);
+                fclose(to);
+        }
+        fail(reading, -EINVAL, "%s=%s: it takes %s; correct it or take the line out", key->name, value,
+             expects ? expects : "something else");
+}
+
+/* Finds out who the words are that a line has added. */
+static int look_up(const Reading *reading, const ConfigKey *key, IdList *list, size_t n_before)
+{
+        bool is_group = key->kind == KEY_GROUPS;
+
+        for (size_t i = n_before; i < words_count(list->words); i++) {
+                const char *word = list->words[i];
+                uint32_t id, *grown;
+                int r = is_group ? account_group(word, &id) : account_user(word, &id);
+
+                if (r < 0) {
+                        warn_of_account(reading, is_group, word, r, "it is passed over");
+                        continue;
+                }
+                grown = reallocarray(list->ids, list->n + 1, sizeof(*grown));
+                if (!grown)
+                        return -ENOMEM;
+                list->ids = grown;
+                list->ids[list->n++] = id;
+        }
+        return 0;
+}
+
+static int set_ids(const Reading *reading, const ConfigKey *key, void *base, const char *value)
+{
+        IdList *list = (IdList *)((char *)base + key->offset);
+        size_t n_before = words_count(list->words);
+        int r = value_set(key, base, value);
+
+        return r < 0 ? r : look_up(reading, key, list, n_before);
+}
+
+static int set_general(const Reading *reading, const ConfigKey *key, const char *value)
+{
+        char **place = &reading->config->places[key - config_keys];
+        int r = value_set(key, config_base(reading->config, key), value);
+
+        if (r < 0)
+                return r;
+        free(*place);
+        *place = NULL;
+        return note_place(reading, place);
+}
+
+static int set_key(const Reading *reading, const ConfigKey *key, const char *value)
+{
+        const Section *section = &reading->section;
+
+        if (section->rule)
+                return rule_set(section->rule, key, value);
+        if (!section->root)
+                return set_general(reading, key, value);
+        if (key->kind == KEY_USERS || key->kind == KEY_GROUPS)
+                return set_ids(reading, key, section->root, value);
+        return value_set(key, section->root, value);
+}
+
+/* -- lines */
+
+/* The value as inih takes it out of a line: after the first = or :, up to a blank with a semicolon, and
+ * without the blanks around it. */
+static char *value_of(char *line)
+{
+        char *value = strpbrk(line, "=:") + 1, *end;
+
+        for (end = value; *end && !(*end == ';' && strchr(BLANKS, end[-1])); end++)
+                continue;
+        value += strspn(value, BLANKS);
+        while (end > value && strchr(BLANKS, end[-1]))
+                end--;
+        *end = '\0';
+        return value;
+}
+
+/* inih's handler. Whatever is wrong is kept in `reading`; to inih it was always good. */
+static int on_entry(void *userdata, const char *section, const char *name, const char *value)
+{
+        Reading *reading = userdata;
+        const ConfigKey *key;
+        int r;
+
+        reading->awaits_entry = false;
+        if (reading->section.ignored)
+                return 1;
+        if (!reading->section.title) {
+                warn(reading, "%s= stands before the first [Section]; the line is ignored", name);
+                return 1;
+        }
+        key = find_key(&reading->section, name);
+        if (!key) {
+                warn_of_key(reading, name);
+                return 1;
+        }
+        value = value_of(reading->text);
+        r = set_key(reading, key, value);
+        if (r < 0)
+                fail_value(reading, key, value, r);
+        return 1;
+}
+
+static bool is_comment(const char *text)
+{
+        return *text == '#' || *text == ';';
+}
+
+/* Takes what inih need not see; what is left is to be an entry, or nothing. */
+static const char *strip(Reading *reading, const char *text)
+{
+        const char *end;
+
+        if (is_comment(text))
+                return "";
+        end = *text == '[' ? strchr(text, ']') : NULL;
+        if (!end)
+                return text;
+        begin_section(reading, text + 1, (size_t)(end - text - 1));
+        return "";
+}
+
+/* NULL: it can be a line. */
+static const char *find_fault(const char *text, size_t length)
+{
+        if (strlen(text) != length)
+                return "there is a NUL in it; take it out";
+        for (const char *c = text; *c; c++)
+                if ((unsigned char)*c < ' ' && *c != '\t')
+                        return "there is a control character in it; take it out";
+        return length > LINE_LENGTH_MAX ? "longer than 8192 characters; make it shorter" : NULL;
+}
+
+static size_t without_line_end(const char *text, size_t length)
+{
+        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+                length--;
+        return length;
+}
+
+/* The next line in reading->text, without its end. */
+static bool next_line(Reading *reading)
+{
+        ssize_t length = getline(&reading->text, &reading->text_size, reading->file);
+        const char *fault;
+
+        if (length < 0)
+                return false;
+        reading->line++;
+        length = (ssize_t)without_line_end(reading->text, (size_t)length);
+        reading->text[length] = '\0';
+        fault = find_fault(reading->text, (size_t)length);
+        if (fault && !is_comment(reading->text + strspn(reading->text, BLANKS)))
+                fail(reading, -EINVAL, "%s", fault);
+        return true;
+}
+
+/* Gives inih a line as it can take it: without its indentation, for inih would make a second line of the
+ * value above out of it. Whether inih understood it shows when the next is asked for. */
+static char *read_line(char *buffer, int size, void *userdata)
+{
+        Reading *reading = userdata;
+        const char *text;
+
+        if (reading->awaits_entry)
+                warn(reading, "%s", "neither [Section] nor Key=value nor a comment; the line is ignored");
+        reading->awaits_entry = false;
+        if (reading->error < 0 || !next_line(reading))
+                return NULL;
+        text = strip(reading, reading->text + strspn(reading->text, BLANKS));
+        reading->awaits_entry = *text != '\0';
+        snprintf(buffer, MIN((size_t)size, INIH_LINE_MAX), "%s", text);
+        return buffer;
+}
+
+int config_read(Config *c, const char *path, FILE *file, char **ret_why)
+{
+        Reading reading = { .config = c, .path = path, .file = file };
+
+        ini_parse_stream(read_line, &reading, on_entry, &reading);
+        if (ferror(file))
+                fail(&reading, -EIO, "cannot be read");
+        free(reading.section.title);
+        free(reading.text);
+        if (reading.error < 0)
+                *ret_why = reading.why;
+        return reading.error;
+}

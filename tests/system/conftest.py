@@ -31,7 +31,7 @@ class Bed:
             log.seek(0)
             assert status == 0, log.read()
         # what a package's installation would do
-        self.run("bash", "-c", "systemd-sysusers; systemd-tmpfiles --create; systemctl daemon-reload; "
+        self.run("bash", "-c", "systemd-sysusers; systemctl daemon-reload; "
                  "systemctl start nsrootd.socket; "
                  "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True)
 

@@ -15,6 +15,7 @@
 #include "caller.h"
 #include "cgroup.h"
 #include "config.h"
+#include "host.h"
 #include "idrange.h"
 #include "launcher.h"
 #include "log.h"
@@ -35,6 +36,7 @@ typedef struct Manager {
         Config *config;
         sd_event *event;
         int state_fd;
+        Host *host;
         Launcher *launcher;
         Cgroups *cgroups;
         IdRanges *ranges;
@@ -265,6 +267,11 @@ static int open_state(Manager *m)
         return 0;
 }
 
+static int look_at_host(Manager *m)
+{
+        return host_new(m->state_fd, &m->host);
+}
+
 static int make_launcher(Manager *m)
 {
         return launcher_new(m->options->init_path, &m->launcher);
@@ -333,7 +340,11 @@ static int make_server(Manager *m)
 
         if (r >= 0)
                 r = service_add(&m->service, m->server, reload, m);
-        m->methods = (Methods){ .config = m->config, .sessions = m->sessions, .roots = m->roots };
+        m->methods = (Methods){ .config = m->config,
+                                .sessions = m->sessions,
+                                .roots = m->roots,
+                                .host = m->host,
+                                .cgroups = m->cgroups };
         return r < 0 ? r : methods_add(&m->methods, m->server);
 }
 
@@ -387,6 +398,7 @@ static const struct {
         { isolate,               "make a mount namespace"                  },
         { open_state,            "use the state directory"                 },
         { enter_stage,           "prepare device nodes and masks"          },
+        { look_at_host,          "look at this machine"                    },
         { make_launcher,         "load nsroot-init and the seccomp filters"},
         { reserve_slots,         "reserve descriptors"                     },
         { make_cgroups,          "find a cgroup for the sessions"          },
@@ -424,6 +436,8 @@ static void manager_done(Manager *m)
                 cgroups_free(m->cgroups);
         if (m->launcher)
                 launcher_free(m->launcher);
+        if (m->host)
+                host_free(m->host);
         if (m->config)
                 config_free(m->config);
         close_fd(m->state_fd);

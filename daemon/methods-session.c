@@ -465,19 +465,19 @@ static int method_stop(Call *c, struct json_object *parameters, void *userdata, 
 }
 
 const Method session_methods[] = {
-        {.name = "Run",          .handle = method_run },
-        { .name = "Exec"                    },
+        {.name = "Run",            .handle = method_run },
+        { .name = "Exec"                      },
         { .name = "Attach" },
-        { .name = "Resize"                    },
+        { .name = "Resize"                      },
         { .name = "List",  .handle = method_list },
-        { .name = "Subscribe"},
-        { .name = "Logs"  },
-        { .name = "Describe"       },
-        { .name = "Statistics"   },
-        { .name = "Signal",  .handle = method_signal },
-        { .name = "Pause"     },
-        { .name = "Resume"                    },
-        { .name = "Stop",                 .handle = method_stop },
-        { .name = "Wait",  .handle = method_wait },
-        {       }
+        { .name = "Subscribe" },
+        { .name = "Logs"    },
+        { .name = "Describe",          .handle = method_describe },
+        { .name = "Statistics"     },
+        { .name = "Signal",                       .handle = method_signal },
+        { .name = "Pause"                  },
+        { .name = "Resume"},
+        { .name = "Stop",         .handle = method_stop },
+        { .name = "Wait",        .handle = method_wait },
+        {                      }
 };

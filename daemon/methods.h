@@ -2,6 +2,8 @@
  * act, answer. The only place that sees both the server and the sessions. */
 #pragma once
 
+#include "cgroup.h"
+#include "host.h"
 #include "roots.h"
 #include "server.h"
 #include "sessions.h"
@@ -10,7 +12,9 @@ typedef struct Methods {
         const Config *config; /* the manager's; changes with a reload */
         Sessions *sessions;
         Roots *roots;
-        bool stopping; /* nothing new is started */
+        Host *host;
+        Cgroups *cgroups; /* NULL: this host has none of use */
+        bool stopping;    /* nothing new is started */
         Interface session_interface, root_interface;
 } Methods;
 
@@ -19,3 +23,6 @@ int methods_add(Methods *m, Server *s);
 
 /* methods-session.c and methods-root.c */
 extern const Method session_methods[], root_methods[];
+
+/* methods-host.c: the one of org.nsroot.session that is about no session. */
+int method_describe(Call *c, struct json_object *parameters, void *userdata, Error *e);

@@ -1,0 +1,129 @@
+/* See host.h. */
+#include "host.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
+
+#include "idmap.h"
+
+#define MAX_USER_NAMESPACES "/proc/sys/user/max_user_namespaces"
+
+struct Host {
+        int state_fd;
+        struct utsname kernel;
+        char *filesystem;
+        bool overlay;
+        int idmapped_mounts;
+        int64_t descriptor_store_max;
+};
+
+char *host_parse_mount(const char *line, uint64_t mount_id)
+{
+        const char *rest = strstr(line, " - ");
+        char *type = NULL;
+        uint64_t id;
+
+        if (!rest || sscanf(line, "%" SCNu64, &id) != 1 || id != mount_id)
+                return NULL;
+        return sscanf(rest, " - %ms", &type) == 1 ? type : NULL;
+}
+
+static void fclosep(FILE **f)
+{
+        if (*f)
+                fclose(*f);
+}
+
+/* By the mount and not by a number of the filesystem's, which several share. */
+static char *find_filesystem(int fd)
+{
+        _cleanup_(fclosep) FILE *f = fopen("/proc/self/mountinfo", "re");
+        _cleanup_free_ char *line = NULL;
+        char *type = NULL;
+        struct statx st;
+        size_t size = 0;
+
+        if (!f || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
+                return NULL;
+        while (!type && getline(&line, &size, f) > 0)
+                type = host_parse_mount(line, st.stx_mnt_id);
+        return type;
+}
+
+/* The kernel loads the module for who asks. */
+static bool try_overlay(void)
+{
+        _cleanup_close_ int context = fsopen("overlay", FSOPEN_CLOEXEC);
+
+        return context >= 0;
+}
+
+/* systemd says how many since 254, and before that only that it is there. */
+static int64_t find_descriptor_store(void)
+{
+        const char *max = getenv("FDSTORE");
+        uint64_t n;
+
+        if (!getenv("NOTIFY_SOCKET"))
+                return 0;
+        return max && parse_u64(max, INT64_MAX, &n) >= 0 ? (int64_t)n : HOST_UNKNOWN;
+}
+
+int host_new(int state_fd, Host **ret)
+{
+        _cleanup_(host_freep) Host *h = calloc(1, sizeof(*h));
+
+        if (!h)
+                return -ENOMEM;
+        *h = (Host){ .state_fd = state_fd,
+                     .filesystem = find_filesystem(state_fd),
+                     .overlay = try_overlay(),
+                     .idmapped_mounts = HOST_UNKNOWN,
+                     .descriptor_store_max = find_descriptor_store() };
+        if (uname(&h->kernel) < 0)
+                return -errno;
+        *ret = TAKE_PTR(h);
+        return 0;
+}
+
+Host *host_free(Host *h)
+{
+        free(h->filesystem);
+        free(h);
+        return NULL;
+}
+
+static bool may_make_user_namespaces(void)
+{
+        _cleanup_free_ char *text = NULL;
+
+        return read_file_at(AT_FDCWD, MAX_USER_NAMESPACES, 32, &text, NULL) >= 0 &&
+               strtoull(text, NULL, 10) > 0;
+}
+
+static uint64_t free_bytes(int fd)
+{
+        struct statfs s;
+
+        return fstatfs(fd, &s) < 0 ? UINT64_MAX : (uint64_t)s.f_bavail * (uint64_t)s.f_bsize;
+}
+
+void host_look(Host *h, HostFacts *ret)
+{
+        bool user_namespaces = may_make_user_namespaces();
+
+        if (h->idmapped_mounts < 0 && user_namespaces)
+                h->idmapped_mounts = MAX(idmap_try(h->state_fd), HOST_UNKNOWN);
+        *ret = (HostFacts){ .kernel = h->kernel.release,
+                            .user_namespaces = user_namespaces,
+                            .overlay = h->overlay,
+                            .idmapped_mounts = h->idmapped_mounts,
+                            .state_filesystem = h->filesystem ?: "filesystem of no known type",
+                            .state_free = free_bytes(h->state_fd),
+                            .descriptor_store_max = h->descriptor_store_max };
+}

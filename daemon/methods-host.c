@@ -1,0 +1,140 @@
+/* Describe of org.nsroot.session: what this machine can do, and what the caller may have of it. */
+#include <json-c/json.h>
+
+#include "build-config.h"
+#include "caller.h"
+#include "describe.h"
+#include "methods.h"
+#include "protocol.h"
+
+/* By their bits, in the words of the interface and of the kernel. */
+static const struct {
+        CgroupController bit;
+        const char *name;
+} controllers[] = {
+        {CGROUP_MEMORY, "memory"},
+        { CGROUP_PIDS,  "pids"  },
+        { CGROUP_CPU,   "cpu"   },
+        { CGROUP_IO,    "io"    },
+};
+
+static void put_text(struct json_object *o, const char *key, const char *text)
+{
+        describe_put(o, key, text ? json_object_new_string(text) : NULL);
+}
+
+static void put_flag(struct json_object *o, const char *key, bool flag)
+{
+        describe_put(o, key, json_object_new_boolean(flag));
+}
+
+/* Left out where it is not known, or where there is no limit. */
+static void put_number(struct json_object *o, const char *key, uint64_t number)
+{
+        describe_put(o, key, number > INT64_MAX ? NULL : json_object_new_int64((int64_t)number));
+}
+
+static struct json_object *controllers_of(const Cgroups *cgroups)
+{
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && cgroups && i < ELEMENTSOF(controllers); i++)
+                if (cgroups_controllers(cgroups) & controllers[i].bit)
+                        json_object_array_add(list, json_object_new_string(controllers[i].name));
+        return list;
+}
+
+static struct json_object *host(const Methods *m)
+{
+        struct json_object *o = json_object_new_object();
+        HostFacts facts;
+
+        if (!o)
+                return NULL;
+        host_look(m->host, &facts);
+        put_text(o, "version", NSROOT_VERSION);
+        put_text(o, "kernel", facts.kernel);
+        put_flag(o, "userNamespaces", facts.user_namespaces);
+        put_flag(o, "overlay", facts.overlay);
+        if (facts.idmapped_mounts >= 0)
+                put_flag(o, "idmappedMounts", facts.idmapped_mounts > 0);
+        put_text(o, "stateFilesystem", facts.state_filesystem);
+        put_number(o, "stateFreeBytes", facts.state_free);
+        put_text(o, "controlGroup", m->cgroups ? cgroups_path(m->cgroups) : NULL);
+        describe_put(o, "controllers", controllers_of(m->cgroups));
+        if (facts.descriptor_store_max >= 0)
+                put_number(o, "descriptorStoreMax", (uint64_t)facts.descriptor_store_max);
+        put_number(o, "sessions", sessions_live(m->sessions));
+        put_number(o, "sessionsMax", m->config->sessions_max);
+        return o;
+}
+
+static struct json_object *limits(const Limits *l)
+{
+        struct json_object *o = json_object_new_object();
+
+        if (!o)
+                return NULL;
+        put_number(o, "memoryMaxBytes", l->memory_max);
+        put_number(o, "tasksMax", l->tasks_max);
+        put_number(o, "cpuQuotaPercent", l->cpu_percent);
+        put_number(o, "storageMaxBytes", l->storage_max);
+        put_number(o, "storageMaxInodes", l->storage_inodes);
+        put_number(o, "fileSizeMaxBytes", l->file_size_max);
+        put_number(o, "openFilesMax", l->open_files_max);
+        return o;
+}
+
+/* The names of those the caller may use. */
+static struct json_object *roots_of(const Config *c, const Caller *caller)
+{
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; list && i < c->n_roots; i++) {
+                _cleanup_error_ Error refusal = {};
+
+                if (policy_check_root_use(c, caller, &c->roots[i], &refusal) >= 0)
+                        json_object_array_add(list, json_object_new_string(c->roots[i].name));
+        }
+        return list;
+}
+
+static struct json_object *allowance(const Methods *m, const Caller *caller)
+{
+        struct json_object *o = json_object_new_object();
+        Allowance a;
+
+        if (!o)
+                return NULL;
+        policy_allowance(m->config, caller, &a);
+        put_number(o, "uid", caller->uid);
+        put_number(o, "sessions", sessions_live_of(m->sessions, caller->uid));
+        put_number(o, "sessionsMax", a.sessions_max);
+        put_number(o, "connectionsMax", a.connections_max);
+        put_flag(o, "changesRoots", a.change_roots);
+        describe_put(o, "roots", roots_of(m->config, caller));
+        put_text(o, "defaultRoot", m->config->default_root);
+        describe_put(o, "limits", limits(&a.limits));
+        return o;
+}
+
+int method_describe(Call *c, struct json_object *parameters, void *userdata, Error *e)
+{
+        static const Field none[] = { {} };
+        _cleanup_(caller_done) Caller caller = {};
+        struct json_object *reply;
+        const Methods *m = userdata;
+        int r = fields_parse(parameters, none, NULL, e);
+
+        if (r >= 0)
+                r = caller_of(call_peer(c), &caller);
+        if (r < 0)
+                return r;
+        reply = json_object_new_object();
+        if (!reply)
+                return -ENOMEM;
+        describe_put(reply, "host", host(m));
+        describe_put(reply, "allowance", allowance(m, &caller));
+        call_reply(c, reply, NULL);
+        return 0;
+}

@@ -41,7 +41,7 @@ enum {
 /* The only state: where lines go is a property of the process. */
 static struct {
         int max_priority;
-        bool to_journal;
+        bool to_journal, owes;
         Bucket buckets[BUCKETS];
 } logger = { .max_priority = LOG_INFO };
 
@@ -275,6 +275,7 @@ static bool take_token(int priority, const LogFields *fields)
         }
         bucket->priority = bucket->dropped ? MIN(bucket->priority, priority) : priority;
         bucket->dropped++;
+        logger.owes = true;
         return false;
 }
 
@@ -292,10 +293,7 @@ bool log_bounded(int priority, const LogFields *fields, const char *format, ...)
 
 bool log_owes(void)
 {
-        for (size_t i = 0; i < BUCKETS; i++)
-                if (logger.buckets[i].dropped > 0)
-                        return true;
-        return false;
+        return logger.owes;
 }
 
 /* As important as the most important of what is missing, so that no level shows one and hides the other. */
@@ -324,10 +322,5 @@ void log_dropped(void)
                         say_dropped(i, &logger.buckets[i]);
                         logger.buckets[i].dropped = 0;
                 }
-}
-
-bool log_allowed(uid_t uid, unsigned *ret_dropped)
-{
-        *ret_dropped = 0;
-        return take_token(LOG_WARNING, &(LogFields){ .uid = uid });
+        logger.owes = false;
 }

@@ -65,5 +65,3 @@ bool log_owes(void);
  * LOG_DROPPED_USEC after log_owes() came true, and for the end. */
 void log_dropped(void);
 #define LOG_DROPPED_USEC (10 * USEC_PER_SEC)
-bool log_allowed(uid_t uid,
-                 unsigned *ret_dropped); /* the old form, for who has not changed to log_bounded */

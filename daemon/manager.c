@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -46,7 +47,9 @@ typedef struct Manager {
         Service service;
         Methods methods;
         sd_event_source *status; /* when the service manager is told what changed */
+        sd_event_source *counts; /* when the log says how much was left out of it */
         size_t told_sessions;
+        char *reload_failure; /* why the last one failed; NULL: it did not */
 } Manager;
 
 static int complain(int r, const char *what)
@@ -55,6 +58,73 @@ static int complain(int r, const char *what)
 
         log_full(LOG_ERR, &fields, "Cannot %s: %s", what, errno_text(r));
         return r;
+}
+
+/* -- status
+ * ------------------------------------------------------------------------------------------------- */
+
+/* `before` is further lines for the service manager, each with its end. */
+static void tell_status(Manager *m, const char *before)
+{
+        const char *failure = m->reload_failure;
+
+        m->told_sessions = sessions_live(m->sessions);
+        (void)sd_notifyf(false, "%sSTATUS=%zu session%s.%s%s", before, m->told_sessions,
+                         m->told_sessions == 1 ? "" : "s", failure ? " The last reload failed: " : "",
+                         failure ? failure : "");
+}
+
+static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        tell_status(userdata, "");
+        return 0;
+}
+
+static int on_counts(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        log_dropped();
+        return 0;
+}
+
+/* Lets the timer run out once, after usec, unless it runs already. */
+static int start_timer(sd_event_source *timer, uint64_t usec)
+{
+        int enabled;
+
+        if (sd_event_source_get_enabled(timer, &enabled) > 0)
+                return 0;
+        (void)sd_event_source_set_time_relative(timer, usec);
+        return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+}
+
+/* After every turn of the loop; the service manager hears of it once a second at most, and the log of what
+ * was left out of it not much more often than that. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        Manager *m = userdata;
+        int r = 0;
+
+        if (log_owes())
+                r = start_timer(m->counts, LOG_DROPPED_USEC);
+        if (r >= 0 && sessions_live(m->sessions) != m->told_sessions)
+                r = start_timer(m->status, USEC_PER_SEC);
+        return r;
+}
+
+static int add_timer(Manager *m, sd_event_time_handler_t handler, sd_event_source **ret)
+{
+        int r = sd_event_add_time(m->event, ret, CLOCK_MONOTONIC, UINT64_MAX, 0, handler, m);
+
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+static int watch_status(Manager *m)
+{
+        int r = add_timer(m, on_status, &m->status);
+
+        if (r >= 0)
+                r = add_timer(m, on_counts, &m->counts);
+        return r < 0 ? r : sd_event_add_post(m->event, NULL, on_turn, m);
 }
 
 /* -- configuration
@@ -69,19 +139,44 @@ static ServerLimits server_limits(const Config *c)
                                .queue_max = (size_t)c->unread_output_max };
 }
 
-static int load_config(const Manager *m, Config **ret)
+/* *ret_why as in service.h. */
+static int load_config(const Manager *m, Config **ret, char **ret_why)
 {
-        _cleanup_free_ char *why = NULL;
-        int r = config_load(m->options->config_path, ret, &why);
+        const char *path = m->options->config_path;
+        int r = config_load(path, ret, ret_why);
 
-        if (r < 0 && why)
-                log_error("%s", why);
-        else if (r < 0)
-                complain(r, m->options->config_path ? m->options->config_path : "read the configuration");
+        if (r < 0 && !*ret_why &&
+            asprintf(ret_why, "%s: %s", path ? path : "the configuration", errno_text(r)) < 0)
+                *ret_why = NULL;
         return r;
 }
 
-/* Everything that looks at the configuration is told of the new one before the old one goes. */
+/* What the daemon is built around changes with a restart only: until then the old values are in force. */
+static void keep_fixed(Config *next, Config *now)
+{
+        const char *next_group = next->control_group ? next->control_group : "";
+        const char *now_group = now->control_group ? now->control_group : "";
+        char *group = next->control_group;
+
+        if (next->id_range_first != now->id_range_first || next->id_range_last != now->id_range_last) {
+                log_warning(
+                        "IdRangeFirst= and IdRangeLast= take effect when nsrootd is restarted; until then "
+                        "they are %" PRIu64 " and %" PRIu64,
+                        now->id_range_first, now->id_range_last);
+                next->id_range_first = now->id_range_first;
+                next->id_range_last = now->id_range_last;
+        }
+        if (streq(next_group, now_group))
+                return;
+        log_warning("ControlGroup= takes effect when nsrootd is restarted; until then it is \"%s\"",
+                    now_group);
+        next->control_group = now->control_group;
+        now->control_group = group;
+}
+
+/* Everything that looks at the configuration is told of the new one before the old one goes. What can fail
+ * comes first, and changes nothing if it does. Sessions that run keep what they have, and so do connections.
+ * A level that was set at run time stays, unless the administrator has written another one since. */
 static int use_config(Manager *m, Config *config)
 {
         ServerLimits limits = server_limits(config);
@@ -89,30 +184,61 @@ static int use_config(Manager *m, Config *config)
 
         if (r < 0)
                 return r;
+        keep_fixed(config, m->config);
         server_set_limits(m->server, &limits);
         sessions_set_config(m->sessions, config);
         m->methods.config = config;
-        log_set_level(config->log_level);
+        if (config->log_level != m->config->log_level)
+                log_set_level(config->log_level);
         config_free(m->config);
         m->config = config;
         return 0;
 }
 
-static int reload(void *userdata)
+static int try_reload(Manager *m, char **ret_why)
 {
-        Manager *m = userdata;
         _cleanup_(config_freep) Config *config = NULL;
-        int r;
+        int r = m->methods.stopping ? -ESHUTDOWN : load_config(m, &config, ret_why);
 
-        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%lu", now_usec(CLOCK_MONOTONIC));
-        r = load_config(m, &config);
         if (r >= 0)
                 r = use_config(m, config);
-        if (r < 0)
-                log_error("The configuration stays as it was.");
-        else
+        if (r >= 0)
                 (void)TAKE_PTR(config);
-        (void)sd_notify(false, "READY=1");
+        else if (!*ret_why)
+                *ret_why = strdup(errno_text(r));
+        return r;
+}
+
+static void log_reload(int r, const char *why)
+{
+        const LogFields good = { .event = LOG_EVENT_RELOADED, .uid = LOG_NO_UID };
+        const LogFields bad = {
+                .event = LOG_EVENT_RELOAD_FAILED, .reason = why, .uid = LOG_NO_UID, .error = -r
+        };
+
+        if (r >= 0)
+                log_full(LOG_NOTICE, &good, "The configuration was read again");
+        else
+                log_full(LOG_ERR, &bad, "The configuration stays as it was: %s", why);
+}
+
+/* One at a time, from its beginning to its end: who asks meanwhile waits in the event loop, and signals that
+ * wait are one signal. */
+static int reload(void *userdata, char **ret_why)
+{
+        Manager *m = userdata;
+        const char *why;
+        int r;
+
+        if (!m->methods.stopping)
+                (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec(CLOCK_MONOTONIC));
+        r = try_reload(m, ret_why);
+        why = *ret_why ? *ret_why : errno_text(r);
+        log_reload(r, why);
+        free(m->reload_failure);
+        m->reload_failure = r < 0 ? strdup(why) : NULL;
+        if (!m->methods.stopping)
+                tell_status(m, "READY=1\n");
         return r;
 }
 
@@ -121,7 +247,9 @@ static int reload(void *userdata)
 
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-        (void)reload(userdata);
+        _cleanup_free_ char *why = NULL;
+
+        (void)reload(userdata, &why);
         return 0;
 }
 
@@ -169,40 +297,6 @@ static int add_signals(Manager *m)
                 r = sd_event_add_signal(m->event, NULL, handled[i].signal | SD_EVENT_SIGNAL_PROCMASK,
                                         handled[i].handler, m);
         return r;
-}
-
-/* -- status
- * ------------------------------------------------------------------------------------------------- */
-
-static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        Manager *m = userdata;
-
-        m->told_sessions = sessions_live(m->sessions);
-        return sd_notifyf(false, "STATUS=%zu session%s.", m->told_sessions,
-                          m->told_sessions == 1 ? "" : "s");
-}
-
-/* After every turn of the loop; the service manager hears of it once a second at most. */
-static int on_turn(sd_event_source *source, void *userdata)
-{
-        Manager *m = userdata;
-        int enabled;
-
-        if (sessions_live(m->sessions) == m->told_sessions ||
-            sd_event_source_get_enabled(m->status, &enabled) > 0)
-                return 0;
-        (void)sd_event_source_set_time_relative(m->status, USEC_PER_SEC);
-        return sd_event_source_set_enabled(m->status, SD_EVENT_ONESHOT);
-}
-
-static int watch_status(Manager *m)
-{
-        int r = sd_event_add_time(m->event, &m->status, CLOCK_MONOTONIC, UINT64_MAX, 0, on_status, m);
-
-        if (r >= 0)
-                r = sd_event_source_set_enabled(m->status, SD_EVENT_OFF);
-        return r < 0 ? r : sd_event_add_post(m->event, NULL, on_turn, m);
 }
 
 /* -- making everything
@@ -424,6 +518,7 @@ static int make_all(Manager *m)
 static void manager_done(Manager *m)
 {
         sd_event_source_disable_unref(m->status);
+        sd_event_source_disable_unref(m->counts);
         if (m->server)
                 server_free(m->server);
         if (m->sessions)
@@ -440,17 +535,22 @@ static void manager_done(Manager *m)
                 host_free(m->host);
         if (m->config)
                 config_free(m->config);
+        free(m->reload_failure);
         close_fd(m->state_fd);
         sd_event_unref(m->event);
+        log_dropped();
 }
 
 int manager_run(const ManagerOptions *options)
 {
         _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF };
-        int r = load_config(&m, &m.config);
+        _cleanup_free_ char *why = NULL;
+        int r = load_config(&m, &m.config, &why);
 
-        if (r < 0)
+        if (r < 0) {
+                log_error("%s", why ? why : errno_text(r));
                 return r;
+        }
         log_set_level(m.config->log_level);
         r = make_all(&m);
         if (r < 0)

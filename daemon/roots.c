@@ -400,34 +400,60 @@ static int no_such_root(Error *e, const char *name)
         return error_setf(e, ERROR_ROOT_NO_SUCH_ROOT, "name", "%s", name);
 }
 
-/* The entry of a name that stays, or a new one. Takes it out of the old list. */
-static int adopt(Roots *r, const RootConfig *config, Entry **ret)
+/* The entry of a name that stays, taken out of the old list; NULL: there is none. */
+static Entry *adopt(Roots *r, const RootConfig *config)
 {
         int i = roots_find(r, config->name);
+        Entry *e;
 
         if (i < 0)
-                return entry_new(r, config, ret);
-        *ret = TAKE_PTR(r->entries[i]);
-        (*ret)->config = config;
-        if ((*ret)->root)
-                (*ret)->root->config = config;
+                return NULL;
+        e = TAKE_PTR(r->entries[i]);
+        e->config = config;
+        if (e->root)
+                e->root->config = config;
+        return e;
+}
+
+/* Entries for the names that are new, at their places; nothing that is there already is touched. At the
+ * start one root less is better than no daemon at all; later the old configuration is better. */
+static int make_new(Roots *r, const Config *config, Entry **entries)
+{
+        for (size_t i = 0; i < config->n_roots; i++) {
+                const RootConfig *root = &config->roots[i];
+                int k = roots_find(r, root->name) >= 0 ? 0 : entry_new(r, root, &entries[i]);
+
+                if (k < 0)
+                        log_error("Root %s cannot be used: %s", root->name, errno_text(k));
+                if (k < 0 && r->config)
+                        return k;
+        }
         return 0;
+}
+
+static void entries_free(Entry **entries, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                entry_free(entries[i]);
+        free(entries);
 }
 
 int roots_set_config(Roots *r, const Config *config)
 {
         Entry **old = r->entries, **entries = calloc(config->n_roots + 1, sizeof(Entry *));
         size_t n_old = r->n_entries, n = 0;
+        int k = entries ? make_new(r, config, entries) : -ENOMEM;
 
-        if (!entries)
-                return -ENOMEM;
+        if (k < 0) {
+                if (entries)
+                        entries_free(entries, config->n_roots);
+                return k;
+        }
         for (size_t i = 0; i < config->n_roots; i++) {
-                int k = adopt(r, &config->roots[i], &entries[n]);
+                Entry *e = entries[i] ? entries[i] : adopt(r, &config->roots[i]);
 
-                if (k < 0)
-                        log_error("Root %s cannot be used: %s", config->roots[i].name, errno_text(k));
-                else
-                        n++;
+                if (e)
+                        entries[n++] = e;
         }
         r->config = config;
         r->entries = entries;

@@ -42,7 +42,7 @@ int roots_new(sd_event *event, int state_fd, const Config *config, const char *f
 Roots *roots_free(Roots *r); /* waits still open are finished with -ECANCELED */
 DEFINE_CLEANUP(Roots *, roots_free);
 /* config outlives this or the next call. Waits for roots that are no longer configured are finished with
- * -ECANCELED. -ENOMEM: the old one stays in force. */
+ * -ECANCELED. Negative: nothing has changed, and the old one is in force. */
 int roots_set_config(Roots *r, const Config *config);
 
 /* The cached root, if it is there: 1 and a reference; 0: not there (roots_ensure makes it); -EREMOTEIO: e is

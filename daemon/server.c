@@ -56,8 +56,12 @@ static int on_message(const char *text, size_t length, Fds *fds, void *userdata)
         bool stuck = fds->n > 0 && closer_is_stuck(client->server->closer, uid_of(client));
 
         int r = stuck ? -EBUSY : call_dispatch(client, text, length, fds);
-        if (r < 0)
+        if (r < 0) {
+                const LogFields fields = { .uid = uid_of(client), .error = -r };
+                log_bounded(LOG_DEBUG, &fields, "Closing a connection of uid %u, for what it has sent: %s",
+                            (unsigned)fields.uid, errno_text(r));
                 client_close_fds(client, fds);
+        }
         return r;
 }
 
@@ -129,15 +133,10 @@ static int client_new(Server *s, int fd, const Peer *peer, Client **ret)
 
 static void log_refused(uid_t uid, const char *rule)
 {
-        const LogFields fields = { .event = LOG_EVENT_REFUSED, .uid = uid };
-        unsigned dropped;
+        const LogFields fields = { .event = LOG_EVENT_REFUSED, .rule = rule, .uid = uid };
 
-        if (!log_allowed(uid, &dropped))
-                return;
-        if (dropped > 0)
-                log_full(LOG_NOTICE, &fields, "Refused %u more connections of uid %u", dropped,
-                         (unsigned)uid);
-        log_full(LOG_NOTICE, &fields, "Refused a connection of uid %u by the rule %s", (unsigned)uid, rule);
+        log_bounded(LOG_NOTICE, &fields, "Refused a connection of uid %u by the rule %s", (unsigned)uid,
+                    rule);
 }
 
 static int refuse(Server *s, Client *client, const char *rule)
@@ -210,9 +209,7 @@ static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
 /* Out of descriptors or memory: the connection stays in the backlog and would be reported again at once. */
 static void pause_listeners(Server *s, int why)
 {
-        unsigned dropped;
-        if (log_allowed(LOG_NO_UID, &dropped))
-                log_warning("Cannot take more connections for the moment: %s", errno_text(why));
+        log_bounded(LOG_WARNING, NULL, "Cannot take more connections for the moment: %s", errno_text(why));
         enable_listeners(s, SD_EVENT_OFF);
         sd_event_source_set_time_relative(s->pause, PAUSE_USEC);
         sd_event_source_set_enabled(s->pause, SD_EVENT_ONESHOT);

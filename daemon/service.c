@@ -120,15 +120,26 @@ static int method_ping(Call *c, json_object *params, void *userdata, Error *e)
         return 0;
 }
 
+/* What io.systemd.System has, and the words: who reloads has to know what to correct. */
+static int not_reloaded(int r, const char *why, Error *e)
+{
+        error_setf(e, ERROR_SYSTEM, "origin", "linux");
+        error_add_number(e, "errno", -r);
+        error_addf(e, "errnoName", "%s", errno_name(r));
+        return error_addf(e, "reason", "%s", why ? why : errno_text(r));
+}
+
 static int method_reload(Call *c, json_object *params, void *userdata, Error *e)
 {
         const Service *v = userdata;
+        _cleanup_free_ char *why = NULL;
 
         int r = parse_nothing(params, e);
-        if (r >= 0)
-                r = v->reload(v->userdata);
         if (r < 0)
                 return r;
+        r = v->reload(v->userdata, &why);
+        if (r < 0)
+                return not_reloaded(r, why, e);
         call_reply(c, NULL, NULL);
         return 0;
 }
@@ -155,6 +166,8 @@ static int method_set_log_level(Call *c, json_object *params, void *userdata, Er
         if (r < 0)
                 return r;
         log_set_level((int)p.level);
+        log_notice("Logging what is %s or more important, as uid %u asks", log_level_name((int)p.level),
+                   (unsigned)call_peer(c)->uid);
         call_reply(c, NULL, NULL);
         return 0;
 }
@@ -202,7 +215,7 @@ static const Method systemd_methods[] = {
         {                             },
 };
 
-int service_add(Service *v, Server *s, int (*reload)(void *userdata), void *userdata)
+int service_add(Service *v, Server *s, ServiceReload reload, void *userdata)
 {
         *v = (Service){
                 .varlink = {VARLINK_SERVICE,  idl_varlink_service, varlink_methods, v},

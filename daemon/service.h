@@ -5,12 +5,16 @@
 
 #include "server.h"
 
+/* Reads the configuration again. 0, or negative when the old one stays: then *ret_why is the reason in
+ * words, the caller's, or NULL where there is no memory for it. */
+typedef int (*ServiceReload)(void *userdata, char **ret_why);
+
 typedef struct Service {
         Interface varlink, systemd;
         Server *server;
-        int (*reload)(void *userdata);
+        ServiceReload reload;
         void *userdata;
 } Service;
 
-/* Adds both to s, which *v must outlive. reload: 0, or negative when the old configuration stays. */
-int service_add(Service *v, Server *s, int (*reload)(void *userdata), void *userdata);
+/* Adds both to s, which *v must outlive. */
+int service_add(Service *v, Server *s, ServiceReload reload, void *userdata);

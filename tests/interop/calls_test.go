@@ -32,7 +32,7 @@ var calls = map[string]func(t *testing.T, c *varlink.Connection){
 	"org.nsroot.session.List":       listSessions,
 	"org.nsroot.session.Subscribe":  notBuilt(subscribe),
 	"org.nsroot.session.Logs":       notBuilt(logs),
-	"org.nsroot.session.Describe":   notBuilt(describeHost),
+	"org.nsroot.session.Describe":   describeHost,
 	"org.nsroot.session.Statistics": notBuilt(statistics),
 	"org.nsroot.session.Signal":     signal,
 	"org.nsroot.session.Pause":      notBuilt(pause),
@@ -262,6 +262,17 @@ func wait(t *testing.T, c *varlink.Connection) {
 	}
 }
 
+func describeHost(t *testing.T, c *varlink.Connection) {
+	_, _, version, _, _, _ := service.GetInfo().Call(ctx, c)
+	host, allowance, err := session.Describe().Call(ctx, c)
+	if err != nil || host.Version != version || host.Kernel == "" || host.StateFilesystem == "" {
+		t.Errorf("%+v: %v", host, err)
+	}
+	if allowance.Uid != int64(os.Geteuid()) || allowance.DefaultRoot == "" || allowance.ChangesRoots != asRoot {
+		t.Errorf("%+v", allowance)
+	}
+}
+
 func execute(c *varlink.Connection) error {
 	receive, err := session.Exec().Send(ctx, c, varlink.More, "x", []string{"true"}, nil, nil, nil, nil, nil, nil, nil, nil,
 		nil, nil)
@@ -290,11 +301,6 @@ func subscribe(c *varlink.Connection) error {
 
 func logs(c *varlink.Connection) error {
 	_, err := session.Logs().Call(ctx, c, "x", nil)
-	return err
-}
-
-func describeHost(c *varlink.Connection) error {
-	_, _, err := session.Describe().Call(ctx, c)
 	return err
 }
 

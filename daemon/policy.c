@@ -24,11 +24,29 @@ static bool is_in_group(const Caller *caller, gid_t group)
                                           compare_groups) != NULL;
 }
 
+static bool is_about(const Rule *rule, const Caller *caller)
+{
+        if (!rule->known)
+                return false;
+        return rule->of_group ? is_in_group(caller, rule->id) : rule->id == caller->uid;
+}
+
+/* Of one kind, so that a [User] that comes first still has the last word. */
+static void apply_rules(const Config *c, bool of_group, const Caller *caller, Allowance *a)
+{
+        for (size_t i = 0; i < c->n_rules; i++)
+                if (c->rules[i].of_group == of_group && is_about(&c->rules[i], caller))
+                        rule_apply(&c->rules[i], a);
+}
+
 void policy_allowance(const Config *c, const Caller *caller, Allowance *ret)
 {
         Allowance a = c->everybody;
 
-        a.admit = c->allow_system_users || !is_system_user(caller->uid);
+        if (is_system_user(caller->uid) && !c->allow_system_users)
+                a.admit = false;
+        apply_rules(c, true, caller, &a);
+        apply_rules(c, false, caller, &a);
         if (caller->uid == 0) {
                 a.admit = a.change_roots = true;
                 a.sessions_max = c->sessions_max;

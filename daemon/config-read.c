@@ -1,22 +1,11 @@
-/* See config-read.h. What each line is, which section is meant, and what to say about a line that is wrong.
- */
+/* See config-read.h. Which section and key is meant, and what to say about one that is none. */
 #include "config-read.h"
 
-#include <ini.h>
-#include <stdarg.h>
-
 #include "accounts.h"
+#include "config-lines.h"
 #include "config-table.h"
-#include "log.h"
 #include "nearest.h"
 #include "words.h"
-
-#define BLANKS          " \t"
-#define LINE_LENGTH_MAX (8 * KIB)
-/* inih is built with a buffer of 200 bytes for a line with its end, and of 50 for a section's name; what is
- * longer it would divide, or cut off without a word. So it is given the beginning of a line, which has the
- * key, and the rest is taken from the line itself. */
-#define INIH_LINE_MAX   190
 
 /* The section that lines stand in. */
 typedef struct Section {
@@ -26,41 +15,13 @@ typedef struct Section {
         Rule *rule;       /* of a [User NAME] or [Group NAME] */
 } Section;
 
-/* One file being read. */
 typedef struct Reading {
+        Lines lines;
         Config *config;
-        const char *path;
-        FILE *file;
-        char *text; /* getline(3)'s */
-        size_t text_size;
-        unsigned line;
         Section section;
-        bool awaits_entry; /* the last line should have been an entry, and inih has not said so yet */
-        int error;         /* ends the reading; why says it in words */
-        char *why;
 } Reading;
 
 /* -- messages */
-
-/* The first fault counts. */
-_printf_(3, 4) static void fail(Reading *reading, int error, const char *format, ...)
-{
-        _cleanup_free_ char *what = NULL;
-        va_list arguments;
-
-        if (reading->error < 0)
-                return;
-        va_start(arguments, format);
-        if (vasprintf(&what, format, arguments) < 0)
-                what = NULL;
-        va_end(arguments);
-        reading->error = error;
-        if (!what || asprintf(&reading->why, "%s:%u: %s", reading->path, reading->line, what) < 0)
-                reading->why = NULL;
-}
-
-#define warn(reading, format, ...)                                                                          \
-        log_warning("%s:%u: " format, (reading)->path, (reading)->line, __VA_ARGS__)
 
 /* "" or "; did you mean WORD?", with what stands around it in a file. */
 static void suggest(const Nearest *nearest, const char *before, const char *after, char **ret)
@@ -74,7 +35,7 @@ static int note_place(const Reading *reading, char **place)
 {
         if (*place)
                 return 0;
-        return asprintf(place, "%s:%u", reading->path, reading->line) < 0 ? -ENOMEM : 0;
+        return asprintf(place, "%s:%u", reading->lines.path, reading->lines.number) < 0 ? -ENOMEM : 0;
 }
 
 /* -- sections */
@@ -89,17 +50,17 @@ static void begin_root(Reading *reading, const char *name)
         int r;
 
         if (!root_name_is_good(name)) {
-                fail(reading, -EINVAL,
-                     "[Root %s]: a name has at most 63 of a-z 0-9 _ . - and begins with a letter or digit;"
-                     " choose another",
-                     name);
+                lines_fail(&reading->lines, -EINVAL,
+                           "[Root %s]: a name has at most 63 of a-z 0-9 _ . - and begins with a letter"
+                           " or digit; choose another",
+                           name);
                 return;
         }
         r = config_need_root(reading->config, name, &reading->section.root);
         if (r >= 0)
                 r = note_place(reading, &reading->section.root->place);
         if (r < 0)
-                fail(reading, r, "[Root %s]: %s", name, errno_text(r));
+                lines_fail(&reading->lines, r, "[Root %s]: %s", name, errno_text(r));
 }
 
 /* Logs why a user or group is none, and what that means. */
@@ -109,10 +70,11 @@ static void warn_of_account(const Reading *reading, bool is_group, const char *n
         const char *what = is_group ? "group" : "user";
 
         if (error == -ESRCH)
-                warn(reading, "there is no %s %s on this machine; %s", what, name, consequence);
+                lines_warn(&reading->lines, "there is no %s %s on this machine; %s", what, name,
+                           consequence);
         else
-                warn(reading, "the %s %s cannot be looked up (%s); %s", what, name, errno_text(error),
-                     consequence);
+                lines_warn(&reading->lines, "the %s %s cannot be looked up (%s); %s", what, name,
+                           errno_text(error), consequence);
 }
 
 static void begin_rule(Reading *reading, const char *name, bool of_group)
@@ -123,7 +85,7 @@ static void begin_rule(Reading *reading, const char *name, bool of_group)
         if (r >= 0)
                 r = note_place(reading, &rule->place);
         if (r < 0) {
-                fail(reading, r, "[%s]: %s", reading->section.title, errno_text(r));
+                lines_fail(&reading->lines, r, "[%s]: %s", reading->section.title, errno_text(r));
                 return;
         }
         reading->section.rule = rule;
@@ -168,8 +130,8 @@ static void warn_of_section(Reading *reading)
         for (size_t i = 0; i < ELEMENTSOF(section_kinds); i++)
                 nearest_try(&nearest, section_kinds[i].name);
         suggest(&nearest, "[", "]", &suggestion);
-        warn(reading, "there is no section [%s]%s What stands in it is ignored", title,
-             suggestion ? suggestion : ".");
+        lines_warn(&reading->lines, "there is no section [%s]%s What stands in it is ignored", title,
+                   suggestion ? suggestion : ".");
         reading->section.ignored = true;
 }
 
@@ -177,8 +139,8 @@ static void warn_of_section(Reading *reading)
 static bool begin_named(Reading *reading)
 {
         const char *title = reading->section.title;
-        size_t length = strcspn(title, BLANKS);
-        const char *name = title + length + strspn(title + length, BLANKS);
+        size_t length = strcspn(title, " \t");
+        const char *name = title + length + strspn(title + length, " \t");
 
         for (size_t i = 0; i < ELEMENTSOF(section_kinds); i++) {
                 const SectionKind *kind = &section_kinds[i];
@@ -189,20 +151,22 @@ static bool begin_named(Reading *reading)
                         kind->begin(reading, name);
                         return true;
                 }
-                warn(reading, "[%s] lacks a name, as in [%s NAME]; what stands in it is ignored", title,
-                     title);
+                lines_warn(&reading->lines,
+                           "[%s] lacks a name, as in [%s NAME]; what stands in it is ignored", title, title);
                 return reading->section.ignored = true;
         }
         return false;
 }
 
-static void begin_section(Reading *reading, const char *title, size_t length)
+static void on_section(Lines *l, const char *title)
 {
+        Reading *reading = container_of(l, Reading, lines);
+
         free(reading->section.title);
-        reading->section = (Section){ .title = strndup(title, length) };
+        reading->section = (Section){ .title = strdup(title) };
         if (!reading->section.title)
-                fail(reading, -ENOMEM, "out of memory");
-        else if (!begin_named(reading) && !is_general_section(reading->section.title))
+                lines_fail(l, -ENOMEM, "out of memory");
+        else if (!begin_named(reading) && !is_general_section(title))
                 warn_of_section(reading);
 }
 
@@ -253,15 +217,16 @@ static void warn_of_key(const Reading *reading, const char *name)
                 fclose(to);
         }
         if (where && *where) {
-                warn(reading, "%s=%s, not in [%s]; the line is ignored", name, where, section->title);
+                lines_warn(&reading->lines, "%s=%s, not in [%s]; the line is ignored", name, where,
+                           section->title);
                 return;
         }
         for (const ConfigKey *key = config_keys; key->name; key++)
                 if (belongs(section, key))
                         nearest_try(&nearest, key->name);
         suggest(&nearest, "", "=", &suggestion);
-        warn(reading, "[%s] has no key %s=%s The line is ignored", section->title, name,
-             suggestion ? suggestion : ".");
+        lines_warn(&reading->lines, "[%s] has no key %s=%s The line is ignored", section->title, name,
+                   suggestion ? suggestion : ".");
 }
 
 static void fail_value(Reading *reading, const ConfigKey *key, const char *value, int error)
@@ -271,7 +236,7 @@ static void fail_value(Reading *reading, const ConfigKey *key, const char *value
         FILE *to;
 
         if (error == -ENOMEM) {
-                fail(reading, error, "out of memory");
+                lines_fail(&reading->lines, error, "out of memory");
                 return;
         }
         to = open_memstream(&expects, &size);
@@ -279,8 +244,8 @@ static void fail_value(Reading *reading, const ConfigKey *key, const char *value
                 value_explain(key, to);
                 fclose(to);
         }
-        fail(reading, -EINVAL, "%s=%s: it takes %s; correct it or take the line out", key->name, value,
-             expects ? expects : "something else");
+        lines_fail(&reading->lines, -EINVAL, "%s=%s: it takes %s; correct it or take the line out",
+                   key->name, value, expects ? expects : "something else");
 }
 
 /* Finds out who the words are that a line has added. */
@@ -340,131 +305,36 @@ static int set_key(const Reading *reading, const ConfigKey *key, const char *val
         return value_set(key, section->root, value);
 }
 
-/* -- lines */
-
-/* The value as inih takes it out of a line: after the first = or :, up to a blank with a semicolon, and
- * without the blanks around it. */
-static char *value_of(char *line)
+static void on_entry(Lines *l, const char *name, const char *value)
 {
-        char *value = strpbrk(line, "=:") + 1, *end;
-
-        for (end = value; *end && !(*end == ';' && strchr(BLANKS, end[-1])); end++)
-                continue;
-        value += strspn(value, BLANKS);
-        while (end > value && strchr(BLANKS, end[-1]))
-                end--;
-        *end = '\0';
-        return value;
-}
-
-/* inih's handler. Whatever is wrong is kept in `reading`; to inih it was always good. */
-static int on_entry(void *userdata, const char *section, const char *name, const char *value)
-{
-        Reading *reading = userdata;
+        Reading *reading = container_of(l, Reading, lines);
         const ConfigKey *key;
         int r;
 
-        reading->awaits_entry = false;
         if (reading->section.ignored)
-                return 1;
+                return;
         if (!reading->section.title) {
-                warn(reading, "%s= stands before the first [Section]; the line is ignored", name);
-                return 1;
+                lines_warn(l, "%s= stands before the first [Section]; the line is ignored", name);
+                return;
         }
         key = find_key(&reading->section, name);
         if (!key) {
                 warn_of_key(reading, name);
-                return 1;
+                return;
         }
-        value = value_of(reading->text);
         r = set_key(reading, key, value);
         if (r < 0)
                 fail_value(reading, key, value, r);
-        return 1;
-}
-
-static bool is_comment(const char *text)
-{
-        return *text == '#' || *text == ';';
-}
-
-/* Takes what inih need not see; what is left is to be an entry, or nothing. */
-static const char *strip(Reading *reading, const char *text)
-{
-        const char *end;
-
-        if (is_comment(text))
-                return "";
-        end = *text == '[' ? strchr(text, ']') : NULL;
-        if (!end)
-                return text;
-        begin_section(reading, text + 1, (size_t)(end - text - 1));
-        return "";
-}
-
-/* NULL: it can be a line. */
-static const char *find_fault(const char *text, size_t length)
-{
-        if (strlen(text) != length)
-                return "there is a NUL in it; take it out";
-        for (const char *c = text; *c; c++)
-                if ((unsigned char)*c < ' ' && *c != '\t')
-                        return "there is a control character in it; take it out";
-        return length > LINE_LENGTH_MAX ? "longer than 8192 characters; make it shorter" : NULL;
-}
-
-static size_t without_line_end(const char *text, size_t length)
-{
-        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
-                length--;
-        return length;
-}
-
-/* The next line in reading->text, without its end. */
-static bool next_line(Reading *reading)
-{
-        ssize_t length = getline(&reading->text, &reading->text_size, reading->file);
-        const char *fault;
-
-        if (length < 0)
-                return false;
-        reading->line++;
-        length = (ssize_t)without_line_end(reading->text, (size_t)length);
-        reading->text[length] = '\0';
-        fault = find_fault(reading->text, (size_t)length);
-        if (fault && !is_comment(reading->text + strspn(reading->text, BLANKS)))
-                fail(reading, -EINVAL, "%s", fault);
-        return true;
-}
-
-/* Gives inih a line as it can take it: without its indentation, for inih would make a second line of the
- * value above out of it. Whether inih understood it shows when the next is asked for. */
-static char *read_line(char *buffer, int size, void *userdata)
-{
-        Reading *reading = userdata;
-        const char *text;
-
-        if (reading->awaits_entry)
-                warn(reading, "%s", "neither [Section] nor Key=value nor a comment; the line is ignored");
-        reading->awaits_entry = false;
-        if (reading->error < 0 || !next_line(reading))
-                return NULL;
-        text = strip(reading, reading->text + strspn(reading->text, BLANKS));
-        reading->awaits_entry = *text != '\0';
-        snprintf(buffer, MIN((size_t)size, INIH_LINE_MAX), "%s", text);
-        return buffer;
 }
 
 int config_read(Config *c, const char *path, FILE *file, char **ret_why)
 {
-        Reading reading = { .config = c, .path = path, .file = file };
+        Reading reading = {
+                .config = c,
+                .lines = {.path = path, .file = file, .on_section = on_section, .on_entry = on_entry}
+        };
+        int r = lines_read(&reading.lines, ret_why);
 
-        ini_parse_stream(read_line, &reading, on_entry, &reading);
-        if (ferror(file))
-                fail(&reading, -EIO, "cannot be read");
         free(reading.section.title);
-        free(reading.text);
-        if (reading.error < 0)
-                *ret_why = reading.why;
-        return reading.error;
+        return r;
 }

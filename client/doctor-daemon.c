@@ -2,6 +2,7 @@
 #include "doctor-daemon.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "connection.h"
@@ -76,6 +77,18 @@ static int receive(Link *l, uint64_t end, ReplyMessage *ret)
         }
 }
 
+/* "refused: system users may not use nsrootd (rule system-users)". */
+static char *refusal_words(struct json_object *parameters)
+{
+        _cleanup_free_ char *text = NULL;
+        char *words;
+
+        (void)explain(ERROR_REFUSED, parameters, &text);
+        if (asprintf(&words, "%s (rule %s)", text ?: "refused", value_text(parameters, "rule") ?: "?") < 0)
+                return NULL;
+        return words;
+}
+
 /* 0, also where it says that it does not have this: *ret is NULL then. */
 static int ask(Link *l, const char *method, uint64_t end, DaemonAnswers *a, struct json_object **ret)
 {
@@ -93,7 +106,7 @@ static int ask(Link *l, const char *method, uint64_t end, DaemonAnswers *a, stru
         }
         if (!streq(reply.error, ERROR_REFUSED))
                 return 0;
-        (void)explain(reply.error, reply.parameters, &a->words);
+        a->words = refusal_words(reply.parameters);
         return stop_at(a, REACH_REFUSED, -EACCES);
 }
 

@@ -1,0 +1,162 @@
+/* What bounds sessions: control groups, and the numbers that policy sets. */
+#include "doctor-judge.h"
+#include "text.h"
+#include "value.h"
+
+/* What is not limited without each. */
+static const struct {
+        const char *controller, *resource;
+} controllers[] = {
+        {"memory", "memory"        },
+        { "pids",  "tasks"         },
+        { "cpu",   "processor time"},
+};
+
+static const char *how_to_get_controllers(const Evidence *e)
+{
+        if (e->machine.cgroups == CGROUPS_V2)
+                return "run nsrootd as nsrootd.service, or give it a group with ControlGroup= of "
+                       "nsrootd.conf";
+        return "boot with 'systemd.unified_cgroup_hierarchy=1', or without systemd 'cgroup_no_v1=all'";
+}
+
+static const char *cgroups_words(MachineCgroups c)
+{
+        static const char *const words[] = {
+                [CGROUPS_NONE] = "this machine has no cgroups",
+                [CGROUPS_V1] = "this machine has cgroup v1 only",
+                [CGROUPS_HYBRID] = "this machine mixes cgroup v1 and v2",
+                [CGROUPS_V2] = "this machine has cgroup v2",
+        };
+
+        return words[c];
+}
+
+/* The machine's, at the root of cgroup v2. */
+static bool machine_has(const Machine *m, const char *controller)
+{
+        size_t n = strlen(controller);
+
+        for (const char *at = m->controllers; at && (at = strstr(at, controller)); at += n)
+                if ((at == m->controllers || at[-1] == ' ') && (at[n] == '\0' || at[n] == ' '))
+                        return true;
+        return false;
+}
+
+/* nsrootd's, or where it does not say, what it could have. */
+static bool has_controller(const Evidence *e, const char *controller)
+{
+        struct json_object *host = evidence_host(e);
+
+        return host ? list_has(value_array(host, "controllers"), controller)
+                    : machine_has(&e->machine, controller);
+}
+
+/* Which of those that matter are there, or what is not limited for want of the others. */
+static char *list_controllers(const Evidence *e, bool there)
+{
+        Words w;
+
+        if (!words_begin(&w))
+                return NULL;
+        for (size_t i = 0; i < ELEMENTSOF(controllers); i++)
+                if (has_controller(e, controllers[i].controller) == there)
+                        words_add(&w, "%s", there ? controllers[i].controller : controllers[i].resource);
+        return words_end(&w);
+}
+
+void judge_control_groups(const Evidence *e, Finding *f)
+{
+        _cleanup_free_ char *there = list_controllers(e, true), *lacking = list_controllers(e, false);
+        bool asked = evidence_host(e) != NULL;
+
+        if (!there || !lacking)
+                return;
+        if (!*lacking)
+                found_ok(f, "%s %s",
+                         asked ? "nsrootd limits sessions by" : "this machine has cgroup v2 with", there);
+        else
+                found_degraded(f, how_to_get_controllers(e), "%s%s: no limits of %s but by rlimits",
+                               cgroups_words(e->machine.cgroups),
+                               asked && e->machine.cgroups == CGROUPS_V2 ? ", and nsrootd not all of it"
+                                                                         : "",
+                               lacking);
+}
+
+void judge_sessions(const Evidence *e, Finding *f)
+{
+        long own = (long)value_number(evidence_allowance(e), "sessions", 0);
+        long own_max = (long)value_number(evidence_allowance(e), "sessionsMax", -1);
+        long all = (long)value_number(evidence_host(e), "sessions", 0);
+        long all_max = (long)value_number(evidence_host(e), "sessionsMax", -1);
+
+        if (own_max < 0 || all_max < 0)
+                return;
+        if (own_max == 0)
+                found_missing(f, ADVICE_ASK, "you may have no session");
+        else if (own >= own_max)
+                found_degraded(f, "end one: 'nsrootctl list', 'nsrootctl stop ID'",
+                               "you have %ld of %ld sessions: there can be no more of yours", own, own_max);
+        else if (all >= all_max)
+                found_degraded(f, "try again later, or raise SessionsMax= of nsrootd.conf",
+                               "this machine has %ld of %ld sessions: there can be no more", all, all_max);
+        else
+                found_ok(f, "you have %ld of %ld, this machine %ld of %ld", own, own_max, all, all_max);
+}
+
+void judge_connections(const Evidence *e, Finding *f)
+{
+        long max = (long)value_number(evidence_allowance(e), "connectionsMax", -1);
+
+        if (max >= 0)
+                found_ok(f, "you may have %ld at a time, and one more for each session", max);
+}
+
+/* Those that need a controller hold where nsrootd has it. */
+static const struct {
+        const char *key, *before, *after, *controller;
+        bool is_size;
+} limits[] = {
+        {"memoryMaxBytes",    "",          " of memory",                  "memory", true },
+        { "tasksMax",         "",          " tasks",                      "pids",   false},
+        { "cpuQuotaPercent",  "",          "% of a processor",            "cpu",    false},
+        { "storageMaxBytes",  "",          " of storage",                 NULL,     true },
+        { "storageMaxInodes", "",          " files in it",                NULL,     false},
+        { "fileSizeMaxBytes", "files of ", "",                            NULL,     true },
+        { "openFilesMax",     "",          " descriptors in one process", NULL,     false},
+};
+
+static void add_limit(Words *w, size_t i, int64_t value)
+{
+        _cleanup_free_ char *size = limits[i].is_size ? text_size((uint64_t)value) : NULL;
+
+        if (limits[i].is_size)
+                words_add(w, "%s%s%s", limits[i].before, size ?: "?", limits[i].after);
+        else
+                words_add(w, "%s%ld%s", limits[i].before, (long)value, limits[i].after);
+}
+
+static char *list_limits(const Evidence *e)
+{
+        struct json_object *own = value_object(evidence_allowance(e), "limits");
+        Words w;
+
+        if (!words_begin(&w))
+                return NULL;
+        for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+                int64_t value = value_number(own, limits[i].key, -1);
+
+                if (value >= 0 && (!limits[i].controller || has_controller(e, limits[i].controller)))
+                        add_limit(&w, i, value);
+        }
+        return words_end(&w);
+}
+
+void judge_limits(const Evidence *e, Finding *f)
+{
+        _cleanup_free_ char *words = list_limits(e);
+
+        if (!value_object(evidence_allowance(e), "limits") || !words)
+                return;
+        found_ok(f, "a session of yours has at most %s", *words ? words : "what this machine has");
+}

@@ -1,0 +1,92 @@
+/* Completes nsrootd.conf(5): reads the page on standard input and writes it to standard output with, for
+ * each line "@KEYS SECTION@", the keys of that section as items of an mdoc list. So the manual's list is
+ * made from the rows that the daemon reads by. Runs when the page is built; knows the table of keys and no
+ * file. */
+#include <stdio.h>
+
+#include "config-table.h"
+
+/* Text in mdoc(7): a sentence a line, no request, and no escape sequence. */
+static void print_text(const char *text, FILE *to)
+{
+        bool begins = true;
+
+        for (; *text; text++) {
+                if (begins && (*text == '.' || *text == '\''))
+                        fputs("\\&", to);
+                begins = !begins && *text == ' ' && text[-1] == '.';
+                if (*text == '\\')
+                        fputs("\\e", to);
+                else
+                        fputc(begins ? '\n' : *text, to);
+        }
+        fputc('\n', to);
+}
+
+/* "a number, from 1 to 9": what the daemon says too when it does not take a value. */
+static void print_range(const ConfigKey *key, FILE *to)
+{
+        _cleanup_free_ char *expects = NULL;
+        size_t size;
+        FILE *memory = open_memstream(&expects, &size);
+
+        if (!memory)
+                return;
+        fputs("Takes ", memory);
+        value_explain(key, memory);
+        fputc('.', memory);
+        if (fclose(memory) == 0)
+                print_text(expects, to);
+}
+
+static void print_default(const ConfigKey *key, FILE *to)
+{
+        if (*key->default_text)
+                fprintf(to, "Default:\n.Li %s .\n", key->default_text);
+        else
+                fputs("Default: empty.\n", to);
+}
+
+static void print_key(const ConfigKey *key, FILE *to)
+{
+        fprintf(to, ".It Va %s Ns =\n", key->name);
+        print_text(key->help, to);
+        print_range(key, to);
+        print_default(key, to);
+}
+
+/* Where it is explained. */
+static void print_reference(const ConfigKey *key, FILE *to)
+{
+        fprintf(to, ".It Va %s Ns = Pq see Bq %s\n", key->name, key->section);
+}
+
+/* How many keys there are in it. */
+static unsigned print_section(const char *section, FILE *to)
+{
+        bool of_user = streq(section, SECTION_USER);
+        unsigned n = 0;
+
+        for (const ConfigKey *key = config_keys; key->name; key++) {
+                if (of_user ? key->of != KEY_OF_USER : !streq(key->section, section))
+                        continue;
+                (of_user ? print_reference : print_key)(key, to);
+                n++;
+        }
+        return n;
+}
+
+int main(void)
+{
+        char line[1024], section[32];
+        int end;
+
+        while (fgets(line, sizeof(line), stdin)) {
+                end = 0;
+                if (sscanf(line, "@KEYS %31[A-Za-z]@%n", section, &end) != 1 || end == 0)
+                        fputs(line, stdout);
+                else if (print_section(section, stdout) == 0)
+                        return fprintf(stderr, "nsrootd.conf has no section [%s]\n", section), EXIT_FAILURE;
+        }
+        return ferror(stdin) || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
+}

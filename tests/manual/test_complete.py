@@ -1,0 +1,317 @@
+"""The pages name what the programs have, all of it and nothing else: who adds an option, a verb, a key, a method, an error, a log field or an exit status without its words in the manual makes one of these tests fail, and so does who takes one
+out and leaves its words.
+
+The truth is what the programs say of themselves (--help, --dump-config, what they answer), the interfaces in common/,
+and lists in the source where no program can be asked. In the pages it is found by markup, never by a search for words:
+
+    nsrootctl(1)        OPTIONS   .It Fl          what all verbs take
+                        VERBS     .It [Xo] Ic     a verb, its options once more in short; in it .It Fl, its own options
+    nsrootd(8)          OPTIONS   .It Fl          and in it
+                        LOG       .It Va, .It Li  fields of the journal, ids of messages
+                        CAPABILITIES .It Dv
+    nsrootd.conf(5)     SECTIONS  .Ss [Section]   and in it .It Va Key; ".Li value" after "Default:" is its default
+    nsroot-protocol(7)  INTERFACES .Ss interface  and in it .It Ic Method, .It Vt Type, .It Er Error; in those
+                                                  .It Fa parameter : Vt type, .It Va member : Vt type, .It Li value
+                        REFUSALS  .It Li          rules
+    both programs       ENVIRONMENT .It Ev, EXIT STATUS .It
+
+".Em Not supported yet ." as the first line says that there is such a name and nothing behind it, and has to be true.
+"""
+
+import re
+import subprocess
+
+import pytest
+
+import harness
+import pages
+from harness import CHECKOUT, USER
+
+
+def sources(*patterns):
+    """The text of some files of the programs."""
+    return "\n".join(path.read_text() for pattern in patterns for path in sorted(CHECKOUT.glob(pattern)))
+
+
+def spellings(item):
+    return tuple(f"-{flag}" for flag in item.all("Fl"))
+
+
+def options_of(items):
+    """Options in a page, as pages.options() has them."""
+    return {spellings(i)[-1]: (spellings(i), bool(i.all("Ar"))) for i in items if i.first("Fl") is not None}
+
+
+def unsupported(item):
+    return item.body[:1] == [".Em Not supported yet ."]
+
+
+# -- the command line ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def ctl_page():
+    return pages.page("nsrootctl.1")
+
+
+def verb_item(page, verb):
+    return next(i for i in page.top("VERBS", "Ic") if i.first("Ic") == verb)
+
+
+def in_short(item):
+    """The options in the head of a verb: letters may stand together."""
+    found = set()
+    for flag in item.all("Fl"):
+        found |= {f"-{flag}"} if flag.startswith("-") else {f"-{letter}" for letter in flag}
+    return found - {"--"}
+
+
+def test_the_verbs(build, ctl_page):
+    assert [i.first("Ic") for i in ctl_page.top("VERBS", "Ic")] == pages.verbs(build)
+
+
+def test_what_all_verbs_take(build, ctl_page):
+    assert options_of(ctl_page.top("OPTIONS")) == pages.options(build.client)
+
+
+@pytest.mark.parametrize("verb", pages.verbs(harness.Build()))
+def test_a_verbs_options(build, ctl_page, verb):
+    shared, item = pages.options(build.client), verb_item(ctl_page, verb)
+    own = {k: v for k, v in pages.options(build.client, *verb.split()).items() if k not in shared}
+    assert options_of(item.items) == own
+    assert in_short(item) == {names[0] for names, _ in own.values()}
+
+
+def test_the_daemons_options(build):
+    assert options_of(pages.page("nsrootd.8").top("OPTIONS")) == pages.options(build.daemon)
+
+
+@pytest.mark.parametrize("name, program", [("nsrootctl.1", "client"), ("nsrootd.8", "daemon")])
+def test_no_page_speaks_of_an_option_that_is_none(build, name, program):
+    known = set()
+    for verb in [""] + (pages.verbs(build) if program == "client" else []):
+        for names, _ in pages.options(getattr(build, program), *verb.split()).values():
+            known |= set(names)
+    spoken = {f"-{flag}" for flag in pages.page(name).mentioned("Fl") if len(flag) == 1 or flag.startswith("-")}
+    assert spoken - {"--"} <= known | {"--catalog", "--group"}
+
+
+# -- exit statuses ------------------------------------------------------------------------------------------------
+
+def statuses(page, section="EXIT STATUS"):
+    return [i.head[0][1][0] for i in page.top(section)]
+
+
+def test_exit_statuses_of_nsrootctl(ctl_page):
+    defined = re.findall(r"#define EXIT_\w+ +(\d+)", sources("common/protocol.h"))
+    assert statuses(ctl_page) == ["0", *sorted(defined, key=int), "128+"]
+
+
+def test_exit_statuses_of_a_verb_of_its_own(build, ctl_page):
+    """Where --help of a verb has a line of them."""
+    for verb in pages.verbs(build):
+        words = pages.output(build.client, *verb.split(), "--help").split("Exit status:")[1:]
+        told = re.findall(r"\b(\d+),", words[0]) if words else []
+        shown = [i.head[0][1][0] for i in verb_item(ctl_page, verb).items if i.first("Fl") is None]
+        assert shown == told, verb
+
+
+def test_exit_statuses_of_nsrootd():
+    assert statuses(pages.page("nsrootd.8")) == ["0", "1"]
+    assert re.findall(r"\bEXIT_\w+", sources("daemon/main.c")), "it still has EXIT_SUCCESS and EXIT_FAILURE only"
+    assert set(re.findall(r"\bEXIT_\w+", sources("daemon/main.c"))) == {"EXIT_SUCCESS", "EXIT_FAILURE"}
+
+
+# -- environment, log, capabilities -------------------------------------------------------------------------------
+
+BY_LIBRARIES = {"LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}  # libsystemd
+
+
+@pytest.mark.parametrize("name, files, more", [
+    ("nsrootctl.1", ("client/*.c",), {"TERM"}), ("nsrootd.8", ("daemon/*.c", "fetch/*.c"), BY_LIBRARIES)])
+def test_the_environment(name, files, more):
+    read = set(re.findall(r'getenv\("(\w+)"\)', sources(*files)))
+    page = pages.page(name)
+    assert {v for i in page.top("ENVIRONMENT", "Ev") for v in i.all("Ev")} == read | more
+
+
+def test_fields_of_the_journal():
+    fields = re.findall(r'"(NSROOT_\w+|ERRNO|MESSAGE_ID)"', sources("daemon/log.c"))
+    assert {i.first("Va") for i in pages.page("nsrootd.8").top("LOG", "Va")} == set(fields)
+
+
+def test_ids_of_messages():
+    ids = re.findall(r"^-- ([0-9a-f]{32})$", sources("systemd/nsrootd.catalog"), re.M)
+    told = [i.first("Li") for i in pages.page("nsrootd.8").items if i.section == "LOG" and i.first("Li")]
+    assert sorted(told) == sorted(ids)
+
+
+def test_capabilities():
+    named = {c for i in pages.page("nsrootd.8").top("CAPABILITIES", "Dv") for c in i.all("Dv")}
+    assert named == set(re.findall(r"\bCAP_(?!CLEAR|SET\b|PERMITTED|EFFECTIVE|INHERIT)[A-Z_]+\b",
+                                   sources("daemon/privilege.c")))
+
+
+# -- configuration ------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def conf_page():
+    return pages.page("nsrootd.conf.5")
+
+
+@pytest.fixture(scope="module")
+def in_force(build, tmp_path_factory):
+    """The configuration that an empty file makes."""
+    return pages.configuration(build, tmp_path_factory.mktemp("configuration"))
+
+
+def sections_of(page):
+    return [s.strip("[]") for s in page.subsections if s.startswith("[")]
+
+
+def keys_of(page, section):
+    return {i.first("Va"): i for i in page.below(f"[{section}]", "Va")}
+
+
+def kind_of(section):
+    return re.sub(" .*", " NAME", section)
+
+
+def test_the_sections(build, tmp_path, conf_page, in_force):
+    personal = pages.configuration(build, tmp_path, "[User 0]\nMemoryMax=1G\n[Group 0]\nMemoryMax=1G\n")
+    assert set(sections_of(conf_page)) == {kind_of(section) for section in {**in_force, **personal}}
+
+
+def test_the_keys(conf_page, in_force):
+    for section, keys in in_force.items():
+        assert set(keys_of(conf_page, kind_of(section))) == set(keys), section
+
+
+def test_the_keys_of_a_user(build, tmp_path, conf_page):
+    """Those that a section of a user may have: what else stands there is warned of."""
+    keys = {key: item for section in sections_of(conf_page) if section != "User NAME"
+            for key, item in keys_of(conf_page, section).items()}
+    assert set(keys_of(conf_page, "User NAME")) < set(keys)
+    for kind in ("User", "Group"):
+        for key in keys:
+            file = tmp_path / "personal.conf"
+            file.write_text(f"[{kind} 0]\n{key}={told_default(keys[key]) if key != 'Source' else 'file:/x'}\n")
+            done = subprocess.run([build.daemon, "--config", file, "--dump-config"], capture_output=True, text=True)
+            taken = f"[{kind} 0]\n{key}=" in done.stdout
+            assert taken == (key in keys_of(conf_page, "User NAME")), (key, done.stderr)
+
+
+def told_default(item):
+    """What the page says after "Default:"."""
+    text = item.text()
+    found = re.search(r"^Default:\n\.Li (.*) \.$", text, re.M)
+    assert found or "Default: empty." in text, text
+    return found[1] if found else ""
+
+
+def test_the_defaults(conf_page, in_force):
+    for section, keys in in_force.items():
+        shown = keys_of(conf_page, kind_of(section))
+        for key, values in keys.items():
+            if key != "Source":  # those of the root that is compiled in are told in words
+                assert told_default(shown[key]) == values[-1], (section, key)
+
+
+def test_every_key_has_words_and_a_range(conf_page):
+    for item in conf_page.items:
+        if item.section == "SECTIONS" and item.first("Va") and item.subsection != "[User NAME]":
+            assert len(item.body) >= 3 and any(line.startswith("Takes ") for line in item.body), item.head
+
+
+def test_no_page_speaks_of_a_key_that_is_none(conf_page):
+    """Names of keys are capital, members of the protocol and fields of the journal are not like that."""
+    known = {i.first("Va") for i in conf_page.items if i.section == "SECTIONS"}
+    for name in pages.NAMES:
+        spoken = {v for v in pages.page(name).mentioned("Va") if re.fullmatch(r"[A-Z]+[a-z]\w*", v)}
+        assert spoken <= known, name
+
+
+# -- the protocol -------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def protocol():
+    return pages.page("nsroot-protocol.7")
+
+
+def named(page, interface, macro):
+    return {i.first(macro): i for i in page.below(interface, macro)}
+
+
+def members_of(item, macro):
+    return {i.all(macro)[0]: " ".join(i.all("Vt")) for i in item.items if i.first(macro) is not None}
+
+
+def test_the_interfaces(protocol, daemon):
+    assert [s for s in protocol.subsections if "." in s] == pages.INTERFACES
+    assert daemon.call("org.varlink.service.GetInfo")["parameters"]["interfaces"] == pages.INTERFACES
+
+
+@pytest.mark.parametrize("name", pages.INTERFACES)
+def test_methods_types_and_errors(protocol, name):
+    interface = pages.Interface(name)
+    assert set(named(protocol, name, "Ic")) == set(interface.methods)
+    assert set(named(protocol, name, "Vt")) == set(interface.types)
+    assert set(named(protocol, name, "Er")) == set(interface.errors)
+
+
+@pytest.mark.parametrize("name", pages.INTERFACES)
+def test_parameters_and_members(protocol, name):
+    interface = pages.Interface(name)
+    for method, item in named(protocol, name, "Ic").items():
+        if not unsupported(item):
+            assert (members_of(item, "Fa"), members_of(item, "Va")) == interface.methods[method], method
+    for macro, truth in (("Vt", interface.types), ("Er", interface.errors)):
+        for what, item in named(protocol, name, macro).items():
+            shown = members_of(item, "Va") or {i.first("Li"): "" for i in item.items}
+            assert unsupported(item) or shown == truth[what], what
+
+
+@pytest.mark.parametrize("name", pages.INTERFACES)
+def test_what_is_not_supported_yet_is_so(protocol, name, daemon):
+    for method, item in named(protocol, name, "Ic").items():
+        answer = daemon.call(f"{name}.{method}", {"no such parameter": 1})
+        assert unsupported(item) == answer["error"].endswith(".MethodNotImplemented"), (method, answer)
+
+
+def test_parameters_that_are_not_supported_yet_are_so(protocol, daemon):
+    """Of an optional parameter that is not there even null is refused."""
+    for name in pages.INTERFACES:
+        for method, item in named(protocol, name, "Ic").items():
+            for i in [] if unsupported(item) else item.items:
+                if i.first("Fa") is None or not " ".join(i.all("Vt")).startswith("?"):
+                    continue
+                parameter, kind = i.all("Fa")[0], " ".join(i.all("Vt"))
+                some = {"?string": "x", "?bool": True, "?int": 0, "?[]string": ["x=y"]}.get(kind, {})
+                required = {p: "none" for p, k in pages.Interface(name).methods[method][0].items() if k == "string"}
+                required |= {"signal": "TERM"} if method == "Signal" else {}
+                answer = daemon.call(f"{name}.{method}", {**required, parameter: some})
+                refused = (answer.get("error"), answer["parameters"].get("parameter")) == (
+                    "org.varlink.service.InvalidParameter", parameter)
+                assert unsupported(i) == refused or parameter in ("network", "detached", "columns", "rows",
+                                                                  "workingDirectory"), (method, parameter, answer)
+
+
+def test_every_error_that_is_spoken_of_exists(protocol):
+    known = {"io.systemd.System"}
+    for name in pages.INTERFACES:
+        known |= set(pages.Interface(name).errors) | {f"{name}.{e}" for e in pages.Interface(name).errors}
+    assert protocol.mentioned("Er") <= known
+
+
+def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):
+    defined = re.findall(r'#define (ERROR_\w+) +(SESSION|ROOT) "\.(\w+)"', sources("common/protocol.h"))
+    answered = set(re.findall(r"\bERROR_\w+\b", sources("daemon/*.c")))
+    for constant, interface, error in defined:
+        item = named(protocol, f"org.nsroot.{interface.lower()}", "Er")[error]
+        assert unsupported(item) == (constant not in answered), error
+
+
+def test_the_rules(protocol):
+    text = sources("daemon/policy.c", "daemon/quota.c", "daemon/server.c", "daemon/methods*.c")
+    rules = set(re.findall(r'"rule", "([a-z-]+)"', text)) | set(re.findall(r'#define RULE_\w+ +"([a-z-]+)"', text))
+    rules |= set(re.findall(r'(?:return|\?|:) "([a-z]+(?:-[a-z]+)*)"', sources("daemon/policy.c", "daemon/quota.c")))
+    assert {i.first("Li") for i in protocol.top("REFUSALS", "Li")} == rules

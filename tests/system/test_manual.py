@@ -1,0 +1,34 @@
+"""The examples of the manual pages that are about a machine with systemd, on one. The others: tests/manual."""
+
+import pathlib
+import sys
+
+import pytest
+
+from conftest import HERE, Bed
+
+sys.path.insert(0, str(HERE.parent / "manual"))
+import examples
+
+
+@pytest.fixture(scope="module")
+def bed(installed, tmp_path_factory):
+    bed = Bed("bed-native", pathlib.Path("/var/tmp") / f"nsrootd-manual-{tmp_path_factory.getbasetemp().name}")
+    bed.up(installed)
+    yield bed
+    bed.down()
+
+
+def shell(bed, *wrapper):
+    return examples.Shell([str(bed.script), "in", str(bed.directory), *wrapper, "bash", "--norc"])
+
+
+@pytest.mark.parametrize("display", examples.of_kind("systemd"), ids=str)
+def test_a_transcript_of_an_administrator(bed, display):
+    """As root and as the user 2001, one display after the other on the same machine."""
+    shells = {"#": shell(bed), "$": shell(bed, "setpriv", "--reuid=2001", "--regid=2001", "--clear-groups")}
+    try:
+        examples.follow(display, shells)
+    finally:
+        for one in shells.values():
+            one.close()

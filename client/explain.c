@@ -52,6 +52,9 @@ static const struct {
         const char *words;
 } meanings[] = {
         {"rule",       "system-users",            "system users may not use nsrootd (AllowSystemUsers= in nsrootd.conf)"},
+        { "rule",      "not-admitted",            "you may not use nsrootd: ask the administrator for Admit=yes"        },
+        { "rule",      "root-users",
+         "this root is not for you: ask the administrator to name you in its Users= or Groups="                         },
         { "rule",      "session-users",           "your uid is one of those that sessions run as"                       },
         { "rule",      "unmapped-user",           "your uid means nothing outside of your user namespace"               },
         { "rule",      "connections-per-user",    "you have too many connections to nsrootd: end some"                  },

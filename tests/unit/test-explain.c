@@ -52,6 +52,13 @@ Test(explain, rules_limits_and_parameters)
 {
         check(ERROR_REFUSED, "{\"rule\":\"session-users\"}", EXIT_OURS,
               "refused: your uid is one of those that sessions run as");
+        check(ERROR_REFUSED, "{\"rule\":\"not-admitted\"}", EXIT_OURS,
+              "refused: you may not use nsrootd: ask the administrator for Admit=yes");
+        check(ERROR_REFUSED, "{\"rule\":\"root-users\"}", EXIT_OURS,
+              "refused: this root is not for you: ask the administrator to name you in its Users= or "
+              "Groups=");
+        check(ERROR_ROOT_REFUSED, "{\"rule\":\"change-roots\"}", EXIT_OURS,
+              "refused: you may not change roots: ask the administrator for ChangeRoots=yes");
         check(ERROR_REFUSED, "{\"rule\":\"some-new-rule\"}", EXIT_OURS, "refused: some-new-rule");
         check(ERROR_LIMIT_REACHED, "{\"limit\":\"SessionsMax\"}", EXIT_OURS,
               "limit reached: this machine has as many sessions as it may have: try again later");

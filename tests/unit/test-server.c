@@ -2,6 +2,7 @@
  * The rules a stranger can see from outside are in tests/integration/test_protocol.py. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <grp.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 
 #include "protocol.h"
 #include "server.h"
+#include "socket.h"
 
 #define WAIT_STEPS 300 /* of 10 ms: how long to wait for what must come */
 #define SILENCE    20  /* of 10 ms: how long nothing must come */
@@ -20,7 +22,10 @@ static sd_event *event;
 static Server *server;
 static char directory[] = "/tmp/test-server-XXXXXX", path[64];
 static const char *refuse_with; /* what admission says */
+static int admission_fails_with;
 static unsigned connections_of_user = 3;
+static gid_t *peer_groups; /* what it saw */
+static size_t n_peer_groups;
 
 /* What the methods below did. */
 static Call *kept;
@@ -142,9 +147,11 @@ static int admit(const Peer *peer, const char **ret_rule, unsigned *ret_connecti
 {
         cr_assert_eq(peer->uid, getuid());
         cr_assert_eq(peer->pid, getpid());
+        free(peer_groups);
+        cr_assert_eq(socket_peer_groups(peer, &peer_groups, &n_peer_groups), 0);
         *ret_rule = refuse_with;
         *ret_connections_max = connections_of_user;
-        return 0;
+        return admission_fails_with;
 }
 
 static void setup(void)
@@ -163,6 +170,7 @@ static void teardown(void)
 {
         server_free(server);
         sd_event_unref(event);
+        free(peer_groups);
         unlink(path);
         rmdir(directory);
 }
@@ -653,6 +661,64 @@ Test(server, limits_can_change)
         _cleanup_close_ int third = dial();
         say(third, CALL("Touch"));
         cr_assert_str_eq(hear(third), getuid() == 0 ? EMPTY : REFUSED("connections"));
+}
+
+Test(server, who_cannot_be_told_is_not_served)
+{
+        admission_fails_with = -EIO;
+        _cleanup_close_ int fd = dial();
+        say(fd, CALL("Touch"));
+        cr_assert_str_eq(hear(fd), "(closed)");
+        cr_assert_eq(server_connections(server), 0);
+}
+
+/* Connects in these groups and looks at what the server sees when the process is in none of them any more.
+ */
+static void connect_in_groups(const gid_t *groups, size_t n)
+{
+        cr_assert_eq(setgroups(n, groups), 0);
+        _cleanup_close_ int fd = dial();
+        cr_assert_eq(setgroups(0, NULL), 0);
+        turn(2);
+        cr_assert_eq(server_connections(server), 1);
+}
+
+static void expect_groups(size_t n, const gid_t *expected)
+{
+        cr_assert_eq(n_peer_groups, n, "%zu", n_peer_groups);
+        for (size_t i = 0; i < n; i++)
+                cr_expect_eq(peer_groups[i], expected[i], "%u", peer_groups[i]);
+}
+
+Test(server, groups_are_those_of_the_connecting_process_in_their_order)
+{
+        if (getuid() != 0)
+                cr_skip_test("only root can choose its groups");
+
+        connect_in_groups(NULL, 0);
+        expect_groups(1, (gid_t[]){ 0 });
+        connect_in_groups((gid_t[]){ 30, 4000000000, 10, 20 }, 4);
+        expect_groups(5, (gid_t[]){ 0, 10, 20, 30, 4000000000 });
+        cr_assert_eq(setegid(25), 0);
+        connect_in_groups((gid_t[]){ 30, 10, 20 }, 3);
+        expect_groups(4, (gid_t[]){ 10, 20, 25, 30 });
+        cr_assert_eq(setegid(40), 0);
+        connect_in_groups((gid_t[]){ 30, 10, 20 }, 3);
+        expect_groups(4, (gid_t[]){ 10, 20, 30, 40 });
+}
+
+Test(server, groups_all_65536_of_them)
+{
+        static gid_t groups[65536];
+
+        if (getuid() != 0)
+                cr_skip_test("only root can choose its groups");
+        for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+                groups[i] = (gid_t)(2 * (ELEMENTSOF(groups) - i));
+        connect_in_groups(groups, ELEMENTSOF(groups));
+        cr_assert_eq(n_peer_groups, ELEMENTSOF(groups) + 1);
+        for (size_t i = 0; i < n_peer_groups; i++)
+                cr_assert_eq(peer_groups[i], 2 * i);
 }
 
 Test(server, no_descriptors_left_does_not_spin)

@@ -104,6 +104,24 @@ func TestANameIsNotGivenTwice(t *testing.T) {
 	}
 }
 
+// Ids begin with one of 32 characters, so that of 33 two begin with the same.
+func TestTheBeginningOfTwoIdsIsAmbiguous(t *testing.T) {
+	seen := map[string]bool{}
+	for n := 0; n < 33; n++ {
+		letter := start(t, connect(t), request{}, "sleep", "60").started(t).Id[:1]
+		if !seen[letter] {
+			seen[letter] = true
+			continue
+		}
+		var e *session.AmbiguousId
+		if _, err := session.List().Call(ctx, connect(t), &letter, nil); !errors.As(err, &e) || e.Id != letter {
+			t.Errorf("%T %v", err, err)
+		}
+		return
+	}
+	t.Error("no two ids begin with the same character")
+}
+
 // An error whose parameter is a structure, with members that are there and others that are not.
 func TestTheResultOfAnEndedSessionComesWithTheError(t *testing.T) {
 	c := connect(t)

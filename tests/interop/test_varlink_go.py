@@ -89,7 +89,7 @@ def test_in_go(run, name, uid):
     run(name, uid)
 
 
-def test_nothing_is_called_that_is_not_described(program, run):
+def test_nothing_is_called_that_is_not_described(run):
     run("TestEveryMethodIsCalled", USER)
 
 

@@ -137,7 +137,8 @@ const ConfigKey config_keys[] = {
              .help = "What the root is made of: busybox, one static binary and a link for each of its applets."),
         ROOT("Source", KEY_SOURCES, sources, "",
              .help = "Where it comes from: http(s)://… sha256:DIGEST, or file:/PATH of this machine. One a line, tried"
-                     " in this order; an empty line forgets those above it."),
+                     " in this order; an empty line forgets those above it. A last word names the architecture that"
+                     " a line is for, as x86-64 or arm64; on others that line is not used."),
         ROOT("Command", KEY_COMMAND, default_arguments, "",
              .help = "What runs in it when nothing is asked for; empty: /bin/sh."),
         ROOT("Environment", KEY_ENVIRONMENT, default_environment, "",
@@ -151,12 +152,51 @@ const ConfigKey config_keys[] = {
 };
 /* clang-format on */
 
+const char *const config_architectures[] = {
+        "x86-64",   "x86",       "arm64",    "arm64-be", "arm",         "arm-be",  "riscv64",
+        "riscv32",  "ppc64",     "ppc64-le", "ppc",      "ppc-le",      "s390x",   "s390",
+        "mips64",   "mips64-le", "mips",     "mips-le",  "loongarch64", "sparc64", "sparc",
+        "parisc64", "parisc",    "alpha",    "ia64",     "m68k",        "sh64",    "sh",
+        "tilegx",   "cris",      "arc",      "arc-be",   NULL,
+};
+
+const char config_architecture[] =
+#if defined(__x86_64__)
+        "x86-64";
+#elif defined(__i386__)
+        "x86";
+#elif defined(__aarch64__) && defined(__AARCH64EB__)
+        "arm64-be";
+#elif defined(__aarch64__)
+        "arm64";
+#elif defined(__arm__) && defined(__ARM_BIG_ENDIAN)
+        "arm-be";
+#elif defined(__arm__)
+        "arm";
+#elif defined(__riscv) && __riscv_xlen == 64
+        "riscv64";
+#elif defined(__riscv)
+        "riscv32";
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+        "ppc64-le";
+#elif defined(__powerpc64__)
+        "ppc64";
+#elif defined(__s390x__)
+        "s390x";
+#elif defined(__mips64) && defined(__MIPSEL__)
+        "mips64-le";
+#elif defined(__mips__) && defined(__MIPSEL__)
+        "mips-le";
+#elif defined(__loongarch64)
+        "loongarch64";
+#else
+#error "Which of config_architectures is this machine's?"
+#endif
+
 const char root_builtin_name[] = "busybox";
 const char *const root_builtin_sources[] = {
-#ifdef __x86_64__
         "https://busybox.net/downloads/binaries/1.35.0-x86_64-linux-musl/busybox "
-        "sha256:6e123e7f3202a8c1e9b1f94d8941580a25135382b99e8d3e34fb858bba311348",
-#endif
+        "sha256:6e123e7f3202a8c1e9b1f94d8941580a25135382b99e8d3e34fb858bba311348 x86-64",
         "file:/bin/busybox",
         "file:/usr/bin/busybox",
         NULL,

@@ -11,8 +11,12 @@
 
 extern const ConfigKey config_keys[]; /* ends with a name of NULL */
 
-/* The root that is there with an empty /etc: its name and its lines Source=, for this machine's
- * architecture. */
+/* What ConditionArchitecture= of systemd.unit(5) calls them; ends with NULL. The second is this machine's.
+ */
+extern const char *const config_architectures[];
+extern const char config_architecture[];
+
+/* The root that is there with an empty /etc: its name and its lines Source=. */
 extern const char root_builtin_name[];
 extern const char *const root_builtin_sources[]; /* ends with NULL */
 

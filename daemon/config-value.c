@@ -2,7 +2,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 
-#include "config-value.h"
+#include "config-table.h"
 #include "config.h"
 #include "log.h"
 #include "words.h"
@@ -227,8 +227,6 @@ static int parse_digest(const char *text, char **ret)
 {
         char *digest;
 
-        if (strncmp(text, DIGEST_PREFIX, strlen(DIGEST_PREFIX)) != 0)
-                return -EINVAL;
         text += strlen(DIGEST_PREFIX);
         if (strlen(text) != DIGEST_LENGTH || strspn(text, "0123456789abcdefABCDEF") != DIGEST_LENGTH)
                 return -EINVAL;
@@ -241,26 +239,61 @@ static int parse_digest(const char *text, char **ret)
         return 0;
 }
 
+/* NULL: there is none of that name. */
+static const char *find_architecture(const char *name)
+{
+        for (const char *const *known = config_architectures; *known; known++)
+                if (streq(*known, name))
+                        return *known;
+        return NULL;
+}
+
+static bool is_digest(const char *word)
+{
+        return word && strncmp(word, DIGEST_PREFIX, strlen(DIGEST_PREFIX)) == 0;
+}
+
+/* The words after the first: a digest, an architecture, or both. */
+static int parse_source_words(char **words, RootSource *ret)
+{
+        _cleanup_free_ char *digest = NULL;
+        const char *architecture = NULL;
+
+        if (is_digest(*words)) {
+                int r = parse_digest(*words++, &digest);
+
+                if (r < 0)
+                        return r;
+        }
+        if (*words) {
+                architecture = find_architecture(*words++);
+                if (!architecture || *words)
+                        return -EINVAL;
+        }
+        ret->digest = TAKE_PTR(digest);
+        ret->architecture = architecture;
+        return 0;
+}
+
 /* What comes over a network needs a digest; a file of this machine has its administrator to vouch for it. */
 static int parse_source(char **words, RootSource *ret)
 {
         bool is_file = strncmp(words[0], "file:/", 6) == 0;
         bool is_web = strncmp(words[0], "http://", 7) == 0 || strncmp(words[0], "https://", 8) == 0;
-        size_t n = words_count(words);
-        _cleanup_free_ char *digest = NULL, *url = NULL;
+        RootSource source = { .url = NULL };
         int r;
 
-        if (n > 2 || !(is_file || (is_web && n == 2)))
+        if (!is_file && !(is_web && is_digest(words[1])))
                 return -EINVAL;
-        if (n == 2) {
-                r = parse_digest(words[1], &digest);
-                if (r < 0)
-                        return r;
-        }
-        url = strdup(words[0]);
-        if (!url)
+        r = parse_source_words(words + 1, &source);
+        if (r < 0)
+                return r;
+        source.url = strdup(words[0]);
+        if (!source.url) {
+                source_done(&source);
                 return -ENOMEM;
-        *ret = (RootSource){ .url = TAKE_PTR(url), .digest = TAKE_PTR(digest) };
+        }
+        *ret = source;
         return 0;
 }
 
@@ -280,11 +313,30 @@ static void free_sources(void *value)
         root->n_sources = 0;
 }
 
+/* Takes what source has, also on failure. */
+static int add_source(RootConfig *root, RootSource *source)
+{
+        RootSource *grown = reallocarray(root->sources, root->n_sources + 1, sizeof(*grown));
+
+        if (!grown) {
+                source_done(source);
+                return -ENOMEM;
+        }
+        root->sources = grown;
+        root->sources[root->n_sources++] = *source;
+        return 0;
+}
+
+static bool is_for_this_machine(const RootSource *source)
+{
+        return !source->architecture || streq(source->architecture, config_architecture);
+}
+
+/* A line for another architecture is as if it were not there, but for its faults. */
 static int set_sources(const ConfigKey *key, void *value, const char *text)
 {
         _cleanup_(words_freep) char **words = NULL;
-        RootConfig *root = root_of_sources(value);
-        RootSource *grown;
+        RootSource source;
         int r = words_append(text, &words);
 
         if (r < 0)
@@ -293,15 +345,27 @@ static int set_sources(const ConfigKey *key, void *value, const char *text)
                 free_sources(value);
                 return 0;
         }
-        grown = reallocarray(root->sources, root->n_sources + 1, sizeof(*grown));
-        if (!grown)
-                return -ENOMEM;
-        root->sources = grown;
-        r = parse_source(words, &root->sources[root->n_sources]);
+        r = parse_source(words, &source);
         if (r < 0)
                 return r;
-        root->n_sources++;
+        if (is_for_this_machine(&source))
+                return add_source(root_of_sources(value), &source);
+        source_done(&source);
         return 0;
+}
+
+static void print_source(const RootSource *source, FILE *to)
+{
+        char digest[sizeof(DIGEST_PREFIX) + DIGEST_LENGTH];
+        char *words[4] = { source->url };
+        size_t n = 1;
+
+        if (source->digest) {
+                snprintf(digest, sizeof(digest), DIGEST_PREFIX "%s", source->digest);
+                words[n++] = digest;
+        }
+        words[n] = (char *)(uintptr_t)source->architecture;
+        words_print(words, to);
 }
 
 static void print_sources(const ConfigKey *key, const void *value, FILE *to)
@@ -310,11 +374,8 @@ static void print_sources(const ConfigKey *key, const void *value, FILE *to)
 
         fprintf(to, "%s=\n", key->name);
         for (size_t i = 0; i < root->n_sources; i++) {
-                const RootSource *source = &root->sources[i];
-
-                fprintf(to, "%s=%s", key->name, source->url);
-                if (source->digest)
-                        fprintf(to, " " DIGEST_PREFIX "%s", source->digest);
+                fprintf(to, "%s=", key->name);
+                print_source(&root->sources[i], to);
                 fputc('\n', to);
         }
 }
@@ -363,7 +424,8 @@ static const Kind kinds[] = {
         [KEY_COMMAND] = WORDS(set_command, print_command, "words, with whole quotations"),
         [KEY_ENVIRONMENT] = WORDS(set_environment, print_environment, "words NAME=VALUE"),
         [KEY_SOURCES] = { set_sources, print_sources, free_sources,
-                          "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH" },
+                          "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH; and then, where"
+                          " it is for one architecture only, its name as x86-64 or arm64" },
         [KEY_USERS] = { set_ids, print_ids, free_ids, "names or numbers of users" },
         [KEY_GROUPS] = { set_ids, print_ids, free_ids, "names or numbers of groups" },
 };

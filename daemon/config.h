@@ -12,6 +12,7 @@ typedef struct RootSource {
         char *url;    /* http: or https:, or file:/absolute/path for a file of this machine (root's own
                          configuration) */
         char *digest; /* 64 lower-case hex digits of SHA-256; NULL only for file: */
+        const char *architecture; /* it is for; this machine's, static; NULL: any */
 } RootSource;
 
 /* Users or groups by name or number, and who they are on this machine: ids are looked up when the
@@ -94,9 +95,10 @@ typedef struct Config {
         char **places; /* for each row of config_keys FILE:LINE of what set it last, or NULL: a default */
 } Config;
 
-/* path NULL: the search path of design.md §8. A path that was given must exist: -ENOENT. The compiled-in
- * defaults (among them the root "busybox") are there with an empty /etc. On -EINVAL *ret_why says
- * "file:line: what, and what to do". Unknown sections and keys are logged as warnings with file and line. */
+/* path NULL: the files of config-files.h, and there need not be one: all defaults are compiled in, among
+ * them the root "busybox". Otherwise that file and no other. What is wrong, or cannot be read, is in
+ * *ret_why as "FILE:LINE: what, and what to do" (NULL where memory is out): -EINVAL, or why the file cannot
+ * be opened, such as -ENOENT. Unknown sections and keys are logged as warnings with file and line. */
 int config_load(const char *path, Config **ret, char **ret_why);
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config *, config_free);

@@ -4,13 +4,10 @@
 #include <ctype.h>
 
 #define WORD_MAX 40 /* longer words are nobody's slip */
-#define STEP     2  /* a letter too many, too few, or another */
 
-static unsigned between(char a, char b)
+static bool is_same(char a, char b)
 {
-        if (a == b)
-                return 0;
-        return tolower((unsigned char)a) == tolower((unsigned char)b) ? STEP / 2 : STEP;
+        return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
 /* Levenshtein's distance, a row of its matrix at a time. */
@@ -20,16 +17,16 @@ static unsigned distance(const char *a, const char *b)
         size_t n = strlen(b);
 
         for (size_t j = 0; j <= n; j++)
-                row[j] = (unsigned)j * STEP;
+                row[j] = (unsigned)j;
         for (size_t i = 1; a[i - 1]; i++) {
                 unsigned diagonal = row[0];
 
-                row[0] = (unsigned)i * STEP;
+                row[0] = (unsigned)i;
                 for (size_t j = 1; j <= n; j++) {
-                        unsigned changed = diagonal + between(a[i - 1], b[j - 1]);
+                        unsigned changed = diagonal + !is_same(a[i - 1], b[j - 1]);
 
                         diagonal = row[j];
-                        row[j] = MIN(changed, MIN(row[j], row[j - 1]) + STEP);
+                        row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
                 }
         }
         return row[n];
@@ -44,7 +41,7 @@ void nearest_try(Nearest *n, const char *candidate)
         if (length > WORD_MAX || strlen(candidate) > WORD_MAX)
                 return;
         d = distance(n->word, candidate);
-        if (d > length * STEP / 3 || (n->found && d >= n->distance))
+        if (d > length / 3 || (n->found && d >= n->distance))
                 return;
         n->found = candidate;
         n->distance = d;

@@ -9,5 +9,5 @@ typedef struct Nearest {
         unsigned distance; /* its */
 } Nearest;
 
-/* Compares one more; it must outlive n. Letters that differ in case are half as far as others. */
+/* Compares one more; it must outlive n. Upper and lower case are the same. */
 void nearest_try(Nearest *n, const char *candidate);

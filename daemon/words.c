@@ -59,11 +59,22 @@ static int split(const char *text, char **list)
         return 0;
 }
 
+/* The words of `more` have a new owner, where this succeeds. */
+static int extend(char ***list, char *const *more)
+{
+        size_t n_before = words_count(*list), n_more = words_count(more);
+        char **grown = reallocarray(*list, n_before + n_more + 1, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        memcpy(grown + n_before, more, (n_more + 1) * sizeof(*grown));
+        *list = grown;
+        return 0;
+}
+
 int words_append(const char *text, char ***list)
 {
-        size_t n_before = words_count(*list), n_most = strlen(text) / 2 + 1;
-        _cleanup_(words_freep) char **more = calloc(n_most + 1, sizeof(*more));
-        char **grown;
+        _cleanup_(words_freep) char **more = calloc(strlen(text) / 2 + 2, sizeof(*more));
         int r;
 
         if (!more)
@@ -71,13 +82,20 @@ int words_append(const char *text, char ***list)
         r = split(text, more);
         if (r < 0)
                 return r;
-        grown = reallocarray(*list, n_before + words_count(more) + 1, sizeof(*grown));
-        if (!grown)
-                return -ENOMEM;
-        memcpy(grown + n_before, more, (words_count(more) + 1) * sizeof(*grown));
-        more[0] = NULL; /* the words have a new owner */
-        *list = grown;
+        r = extend(list, more);
+        if (r < 0)
+                return r;
+        more[0] = NULL;
         return 0;
+}
+
+int words_take(char ***list, char *word)
+{
+        int r = extend(list, (char *const[]){ word, NULL });
+
+        if (r < 0)
+                free(word);
+        return r;
 }
 
 static void print_word(const char *word, FILE *to)

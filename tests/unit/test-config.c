@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config-table.h"
@@ -152,6 +153,37 @@ Test(config, roots)
         cr_expect_null(lab->default_environment[3]);
 }
 
+Test(config, sources_for_one_architecture)
+{
+        _cleanup_(config_freep) Config *c = NULL;
+        _cleanup_free_ char *text = NULL, *printed = NULL;
+        bool is_arm = streq(config_architecture, "arm64");
+        const char *other = is_arm ? "s390x" : "arm64";
+        const RootConfig *root;
+
+        cr_assert_gt(asprintf(&text,
+                              "[Root lab]\nSource=http://x/other sha256:" DIGEST " %s\n"
+                              "Source=http://x/this sha256:" DIGEST " %s\n"
+                              "Source=file:/other %s\nSource=\"file:/a b\" %s\nSource=file:/any\n",
+                              other, config_architecture, other, config_architecture),
+                     0);
+        c = load(text);
+        root = config_root(c, "lab");
+        cr_assert_eq(root->n_sources, 3);
+        cr_expect_str_eq(root->sources[0].url, "http://x/this");
+        cr_expect_eq(strlen(root->sources[0].digest), 64);
+        cr_expect_str_eq(root->sources[0].architecture, config_architecture);
+        cr_expect_str_eq(root->sources[1].url, "file:/a b");
+        cr_expect_str_eq(root->sources[2].url, "file:/any");
+        cr_expect_null(root->sources[2].architecture);
+        printed = dump(c);
+        _cleanup_(config_freep) Config *again = load(printed);
+        root = config_root(again, "lab");
+        cr_assert_eq(root->n_sources, 3);
+        cr_expect_str_eq(root->sources[1].url, "file:/a b");
+        cr_expect_str_eq(root->sources[1].architecture, config_architecture);
+}
+
 Test(config, empty_values_start_lists_over)
 {
         _cleanup_(config_freep) Config *c = load("[Root busybox]\nEnvironment=A=1\nEnvironment=\n"
@@ -195,18 +227,26 @@ Test(config, bad_sources_are_refused)
         check_refused("[Root a]\nSource=file:x\n", ":2:");
         check_refused("[Root a]\nSource=http://x/y sha256:12\n", ":2:");
         check_refused("[Root a]\nSource=http://x/y sha512:" DIGEST "\n", ":2:");
-        check_refused("[Root a]\nSource=http://x/y sha256:" DIGEST " z\n", ":2:");
+        check_refused("[Root a]\nSource=http://x/y sha256:" DIGEST " amd64\n", ":2:");
+        check_refused("[Root a]\nSource=http://x/y sha256:" DIGEST " arm64 arm\n", ":2:");
+        check_refused("[Root a]\nSource=http://x/y arm64 sha256:" DIGEST "\n", ":2:");
+        check_refused("[Root a]\nSource=http://x/y arm64\n", ":2:");
+        check_refused("[Root a]\nSource=http://x/y sha256:12 arm64\n", ":2:");
+        check_refused("[Root a]\nSource=file:/x amd64\n", ":2:");
         check_refused("[Root a]\nSource=http://x/y sha256:" DIGEST "0\n", ":2:");
 }
 
 Test(config, contradictions_are_refused)
 {
-        check_refused("[Sessions]\nDefaultRoot=lab\n", ": DefaultRoot= names a root that is not there");
-        check_refused("[Sessions]\nDefaultRoot=\n", ": DefaultRoot=");
-        check_refused("[Sessions]\nIdRangeFirst=600000\nIdRangeLast=700000\n", ": IdRangeFirst=");
-        check_refused("[Daemon]\nConnectionsMax=32\n", ": ConnectionsKeptForRoot=");
-        check_refused("[Root lab]\nKind=busybox\n", ": a section [Root NAME] has no Source=");
-        check_refused("[Root busybox]\nSource=\n", ": a section [Root NAME] has no Source=");
+        check_refused("[Sessions]\nDefaultRoot=lab\n", ":2: DefaultRoot= names a root that is not there");
+        check_refused("[Sessions]\n\nDefaultRoot=\n", ":3: DefaultRoot=");
+        check_refused("[Sessions]\nIdRangeFirst=600000\nIdRangeLast=700000\n", ":3: IdRangeFirst=");
+        check_refused("[Sessions]\nIdRangeFirst=1879040000\n", ":2: IdRangeFirst=");
+        check_refused("[Daemon]\nConnectionsMax=32\n", ":2: ConnectionsKeptForRoot=");
+        check_refused("[Daemon]\nLogLevel=info\nConnectionsKeptForRoot=1024\n",
+                      ":3: ConnectionsKeptForRoot=");
+        check_refused("[Root lab]\nKind=busybox\n", ":1: this section [Root NAME] has no Source=");
+        check_refused("\n[Root busybox]\nSource=\n", ":2: this section [Root NAME] has no Source=");
 }
 
 Test(config, lines_that_inih_would_mangle_are_refused)
@@ -369,7 +409,7 @@ static char *warnings(const char *text)
         int pipe_fds[2], saved = dup(STDERR_FILENO);
         ssize_t n;
 
-        log_setup(LOG_WARNING);
+        log_setup(LOG_NOTICE);
         cr_assert_eq(pipe2(pipe_fds, O_NONBLOCK), 0);
         dup2(pipe_fds[1], STDERR_FILENO);
         config_free(load(text));
@@ -470,12 +510,75 @@ Test(config, every_key_is_dumped_and_explained)
         }
 }
 
-Test(config, files_that_cannot_be_read)
+static void check_unreadable(const char *file, int error, const char *expected)
 {
         _cleanup_free_ char *why = NULL;
         Config *c = NULL;
 
-        cr_expect_eq(config_load("/nonexistent/nsrootd.conf", &c, &why), -ENOENT);
-        cr_expect_eq(config_load("/", &c, &why), -EIO);
+        cr_expect_eq(config_load(file, &c, &why), error, "%s", file);
         cr_expect_null(c);
+        cr_assert_not_null(why);
+        cr_expect_eq(strncmp(why, file, strlen(file)), 0, "%s", why);
+        cr_expect_not_null(strstr(why, expected), "%s", why);
+}
+
+Test(config, files_that_cannot_be_read)
+{
+        check_unreadable("/nonexistent/nsrootd.conf", -ENOENT, "cannot be opened: No such file");
+        check_unreadable("/", -EINVAL, "is a directory");
+        check_unreadable("/dev/zero", -EINVAL, "is no regular file");
+        cr_assert_eq(truncate(path, (off_t)MIB + 1), 0);
+        check_unreadable(path, -EINVAL, "is longer than 1 MiB");
+        cr_assert_eq(unlink(path), 0);
+        cr_assert_eq(mkfifo(path, 0600), 0);
+        check_unreadable(path, -EINVAL, "is no regular file");
+        cr_assert_eq(unlink(path), 0);
+        cr_assert_eq(symlink(path, path), 0);
+        check_unreadable(path, -ELOOP, "cannot be opened: Too many levels");
+}
+
+Test(config, files_in_which_nothing_is)
+{
+        _cleanup_free_ char *why = NULL;
+        Config *c = NULL;
+
+        cr_expect_eq(config_load("/dev/null", &c, &why), 0);
+        cr_expect_null(c->files);
+        config_free(c);
+        cr_assert_eq(truncate(path, 0), 0);
+        cr_expect_eq(config_load(path, &c, &why), 0);
+        cr_expect_null(c->files);
+        config_free(c);
+        c = load("# something\n");
+        cr_expect_str_eq(c->files[0], path);
+        config_free(c);
+}
+
+static void check_owner_warning(bool expected)
+{
+        bool is_said = strstr(warnings("[Daemon]\n"), "others than root can change it") != NULL;
+
+        cr_expect_eq(is_said, expected);
+}
+
+Test(config, a_file_that_others_may_change_is_a_warning)
+{
+        cr_assert_eq(chmod(path, 0664), 0);
+        check_owner_warning(true);
+        cr_assert_eq(chmod(path, 0646), 0);
+        check_owner_warning(true);
+        cr_assert_eq(chmod(path, 0644), 0);
+        check_owner_warning(false);
+        if (geteuid() != 0)
+                return;
+        cr_assert_eq(chown(path, 1, 0), 0);
+        check_owner_warning(true);
+}
+
+Test(config, what_is_not_built_yet_is_said)
+{
+        char *said = warnings("[Pool]\n\nSlotsPerUser=1\n");
+
+        cr_expect_not_null(strstr(said, ":3: SlotsPerUser= is not in force: no session is kept warm yet"));
+        cr_expect_str_eq(warnings("[Pool]\nSlotsPerUser=0\n"), "");
 }

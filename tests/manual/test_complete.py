@@ -18,6 +18,7 @@ and lists in the source where no program can be asked. In the pages it is found 
 ".Em Not supported yet ." as the first line says that there is such a name and nothing behind it, and has to be true.
 """
 
+import contextlib
 import re
 import subprocess
 
@@ -111,8 +112,20 @@ def test_exit_statuses_of_a_verb_of_its_own(build, ctl_page):
     for verb in pages.verbs(build):
         words = pages.output(build.client, *verb.split(), "--help").split("Exit status:")[1:]
         told = re.findall(r"\b(\d+),", words[0]) if words else []
-        shown = [i.head[0][1][0] for i in verb_item(ctl_page, verb).items if i.first("Fl") is None]
+        shown = [i.first("") for i in verb_item(ctl_page, verb).items if i.first("") is not None]
         assert shown == told, verb
+
+
+def test_what_doctor_looks_at(ctl_page):
+    checks = re.findall(r'X\(\w+, "([a-z-]+)"\)', sources("client/doctor-*.h"))
+    assert [i.first("Li") for i in verb_item(ctl_page, "doctor").items if i.first("Li")] == checks
+
+
+def test_signals_that_are_passed_on(ctl_page):
+    """The list in the page is the first line of them in its section."""
+    passed = re.findall(r"\{ ?(SIG\w+), +(?:true|false)", sources("client/foreground.c"))
+    named = [n for line in ctl_page.sections["SIGNALS"] if line.startswith(".Dv") for n in line[3:].replace(",", " ").split()]
+    assert named == [*passed, "SIGKILL"]
 
 
 def test_exit_statuses_of_nsrootd():
@@ -293,6 +306,31 @@ def test_parameters_that_are_not_supported_yet_are_so(protocol, daemon):
                     "org.varlink.service.InvalidParameter", parameter)
                 assert unsupported(i) == refused or parameter in ("network", "detached", "columns", "rows",
                                                                   "workingDirectory"), (method, parameter, answer)
+
+
+def test_members_that_are_not_supported_yet_are_absent_and_the_others_are_not(protocol, daemon):
+    """In what a session, the machine and the cache say of themselves. What depends on the machine may be absent."""
+    daemon.run("sh", "-c", "exit 3", options=["--name", "described", "--user", "root"])
+    allowance = daemon.call("org.nsroot.session.Describe", uid=USER)["parameters"]
+    with contextlib.closing(harness.Running(daemon, "sleep", "60")):
+        sessions = daemon.call("org.nsroot.session.List", {"all": True})["parameters"]["sessions"]
+    roots = daemon.call("org.nsroot.root.List")["parameters"]["roots"]
+    seen = {
+        "Session": sessions, "Result": [s["result"] for s in sessions if "result" in s],
+        "ProcessId": [s["leader"] for s in sessions if "leader" in s],
+        "Timestamp": [s["startTimestamp"] for s in sessions],
+        "Host": [allowance["host"]], "Allowance": [allowance["allowance"]],
+        "Limits": [allowance["allowance"]["limits"]], "Root": roots,
+    }
+    depends = {"controlGroup", "signal", "coreDumped", "failedStep", "errnoName", "memoryPeakBytes", "tasksPeak",
+               "idmappedMounts", "descriptorStoreMax", "fileSizeMaxBytes", "memoryMaxBytes", "tasksMax",
+               "cpuQuotaPercent", "defaultArguments", "defaultEnvironment", "stateFreeBytes"}
+    for kind, values in seen.items():
+        item = named(protocol, "org.nsroot.root" if kind == "Root" else "org.nsroot.session", "Vt")[kind]
+        found = {key for value in values for key in value}
+        for member in item.items:
+            name = member.all("Va")[0]
+            assert unsupported(member) == (name not in found) or name in depends, (kind, name)
 
 
 def test_every_error_that_is_spoken_of_exists(protocol):

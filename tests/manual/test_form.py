@@ -40,12 +40,25 @@ def test_references_to_our_own_pages_exist(name):
     assert references and set(references) <= OURS
 
 
-def test_all_are_installed(tmp_path, build):
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory, build):
+    """What `meson install` makes of a machine."""
+    directory = tmp_path_factory.mktemp("installed")
     subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", build.directory], check=True,
-                   env={"PATH": "/usr/local/bin:/usr/bin:/bin", "DESTDIR": str(tmp_path)}, stdout=subprocess.DEVNULL)
-    installed = {path.name: path for path in tmp_path.glob("**/man/man*/*")}
-    assert set(installed) == set(pages.NAMES)
-    for name, path in installed.items():
+                   env={"PATH": "/usr/local/bin:/usr/bin:/bin", "DESTDIR": str(directory)}, stdout=subprocess.DEVNULL)
+    return directory
+
+
+def test_files_that_are_installed_are_where_the_pages_say(installed):
+    named = {i.first("Pa") for name in pages.NAMES for i in pages.page(name).top("FILES", "Pa")}
+    programs = {path for path in named if path.startswith("/usr/libexec")}
+    assert programs and not [path for path in programs if not (installed / path.lstrip("/")).is_file()]
+
+
+def test_all_are_installed(installed):
+    found = {path.name: path for path in installed.glob("**/man/man*/*")}
+    assert set(found) == set(pages.NAMES)
+    for name, path in found.items():
         assert path.parent.name == "man" + name[-1]
         assert path.read_text() == pages.path(name).read_text()
 

@@ -39,5 +39,5 @@ int config_dump(const Config *c, FILE *to)
                 print_rule(&c->rules[i], to);
         for (size_t i = 0; i < c->n_roots; i++)
                 print_root(&c->roots[i], to);
-        return ferror(to) ? -EIO : 0;
+        return fflush(to) == EOF || ferror(to) ? -EIO : 0;
 }

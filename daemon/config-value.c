@@ -83,6 +83,7 @@ static int set_number(const ConfigKey *key, void *value, const char *text)
         return 0;
 }
 
+/* With the largest unit that divides it; nothing is the same in all units. */
 static void print_as_unit(const ConfigKey *key, uint64_t number, FILE *to)
 {
         const Unit *unit = kinds[key->kind].units;
@@ -91,9 +92,10 @@ static void print_as_unit(const ConfigKey *key, uint64_t number, FILE *to)
                 fputs("infinity", to);
                 return;
         }
-        while (number % unit->factor != 0 || (number == 0 && unit->factor != 1))
+        while (number % unit->factor != 0)
                 unit++;
-        fprintf(to, "%" PRIu64 "%s", number / unit->factor, unit->suffix);
+        fprintf(to, "%" PRIu64 "%s", number / unit->factor,
+                number == 0 && unit->factor != 1 ? "" : unit->suffix);
 }
 
 static void print_number(const ConfigKey *key, const void *value, FILE *to)

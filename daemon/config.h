@@ -111,6 +111,8 @@ void rule_apply(const Rule *rule, Allowance *a);
 
 /* Prints every key with its value, as a file that config_load takes and that means the same. */
 int config_dump(const Config *c, FILE *to);
+/* Prints every key with its default and what it means, commented out. */
+int config_print_defaults(FILE *to);
 
 /* -- for what reads and prints it */
 

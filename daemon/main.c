@@ -17,6 +17,7 @@ typedef enum Action {
         ACTION_RUN,
         ACTION_CHECK_CONFIG,
         ACTION_DUMP_CONFIG,
+        ACTION_DEFAULT_CONFIG,
         ACTION_HOLD_SESSIONS,
         ACTION_VERSION
 } Action;
@@ -33,9 +34,11 @@ static const Option options[] = {
         OPTION_ROW_TEXT(0, "config", "FILE", Arguments, config_path,
                         "read FILE, and no other configuration"),
         OPTION_ROW_CHOICE(0, "check-config", ACTION_CHECK_CONFIG, Arguments, action,
-                          "say whether the configuration is good"),
+                          "say whether the configuration is good, and which files it is made of"),
         OPTION_ROW_CHOICE(0, "dump-config", ACTION_DUMP_CONFIG, Arguments, action,
                           "print the configuration in force"),
+        OPTION_ROW_CHOICE(0, "default-config", ACTION_DEFAULT_CONFIG, Arguments, action,
+                          "print all keys with their defaults, as a file of comments"),
         OPTION_ROW_CHOICE(0, "hold-sessions", ACTION_HOLD_SESSIONS, Arguments, action,
                           "hold the cgroup of the sessions (for nsrootd-sessions.service)"),
         OPTION_ROW_CHOICE(0, "version", ACTION_VERSION, Arguments, action, "print the version"),
@@ -50,17 +53,41 @@ static const OptionTable table = {
         .options = options,
 };
 
-static int show_config(const Arguments *a)
+static int load_config(const Arguments *a, Config **ret)
+{
+        _cleanup_free_ char *why = NULL;
+        int r = config_load(a->config_path, ret, &why);
+
+        if (r < 0)
+                log_error("%s", why ? why : errno_text(r));
+        return r;
+}
+
+static int check_config(const Arguments *a)
 {
         _cleanup_(config_freep) Config *config = NULL;
-        _cleanup_free_ char *why = NULL;
-        int r = config_load(a->config_path, &config, &why);
+        int r = load_config(a, &config);
 
-        if (r < 0) {
-                log_error("%s", why ? why : errno_text(r));
+        if (r < 0)
                 return r;
-        }
-        return a->action == ACTION_DUMP_CONFIG ? config_dump(config, stdout) : 0;
+        for (char **file = config->files; file && *file; file++)
+                printf("%s\n", *file);
+        puts(config->files ? "The configuration is good."
+                           : "There is no configuration; all is as by default.");
+        return fflush(stdout) == EOF ? -EIO : 0;
+}
+
+static int dump_config(const Arguments *a)
+{
+        _cleanup_(config_freep) Config *config = NULL;
+        int r = load_config(a, &config);
+
+        return r < 0 ? r : config_dump(config, stdout);
+}
+
+static int default_config(const Arguments *a)
+{
+        return config_print_defaults(stdout);
 }
 
 static int print_version(const Arguments *a)
@@ -117,8 +144,9 @@ int main(int argc, char **argv)
 {
         static int (*const actions[])(const Arguments *a) = {
                 [ACTION_RUN] = run,
-                [ACTION_CHECK_CONFIG] = show_config,
-                [ACTION_DUMP_CONFIG] = show_config,
+                [ACTION_CHECK_CONFIG] = check_config,
+                [ACTION_DUMP_CONFIG] = dump_config,
+                [ACTION_DEFAULT_CONFIG] = default_config,
                 [ACTION_HOLD_SESSIONS] = hold_sessions,
                 [ACTION_VERSION] = print_version,
         };

@@ -495,6 +495,37 @@ Test(config, a_dump_means_the_same)
         cr_expect_eq(again->everybody.limits.memory_max, UINT64_MAX);
 }
 
+/* So that a default reads the same where it is told and where it is dumped. */
+Test(config, each_default_is_printed_as_it_is_written)
+{
+        for (const ConfigKey *key = config_keys; key->name; key++) {
+                union {
+                        Config config;
+                        RootConfig root;
+                } base = { 0 };
+                char expected[100], *text = NULL;
+                size_t size;
+                FILE *to = open_memstream(&text, &size);
+
+                cr_assert_eq(value_set(key, &base, key->default_text), 0, "%s", key->name);
+                value_print(key, &base, to);
+                fclose(to);
+                snprintf(expected, sizeof(expected), "%s=%s\n", key->name, key->default_text);
+                cr_expect_str_eq(text, expected);
+                value_free(key, &base);
+                free(text);
+        }
+}
+
+Test(config, names_of_keys_are_unique_in_a_section)
+{
+        for (const ConfigKey *a = config_keys; a->name; a++)
+                for (const ConfigKey *b = a + 1; b->name; b++)
+                        cr_expect(!streq(a->name, b->name) || (!streq(a->section, b->section) &&
+                                                               (a->of != KEY_OF_USER || b->of != a->of)),
+                                  "%s", a->name);
+}
+
 Test(config, every_key_is_dumped_and_explained)
 {
         _cleanup_(config_freep) Config *c = load("");

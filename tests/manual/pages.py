@@ -85,11 +85,16 @@ def configuration(build, directory, text=""):
     """{section: {key: [values]}} of `nsrootd --dump-config` with that configuration."""
     file = pathlib.Path(directory) / "dump.conf"
     file.write_text(text)
+    return read_configuration(output(build.daemon, "--config", file, "--dump-config"))
+
+
+def read_configuration(text):
+    """{section: {key: [values]}} of a file, of lines that are #Key=value too."""
     found, section = {}, None
-    for line in output(build.daemon, "--config", file, "--dump-config").splitlines():
+    for line in text.splitlines():
+        key = re.match(r"#?(\w+)=(.*)", line)
         if line.startswith("["):
             section = found.setdefault(line.strip("[]"), {})
-        elif "=" in line:
-            key, value = line.split("=", 1)
-            section.setdefault(key, []).append(value)
+        elif key:
+            section.setdefault(key[1], []).append(key[2])
     return found

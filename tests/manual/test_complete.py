@@ -134,6 +134,11 @@ def test_exit_statuses_of_nsrootd():
     assert set(re.findall(r"\bEXIT_\w+", sources("daemon/main.c"))) == {"EXIT_SUCCESS", "EXIT_FAILURE"}
 
 
+def test_signals_of_the_daemon():
+    handled = re.findall(r"\{ ?(SIG\w+), +on_", sources("daemon/manager.c"))
+    assert sorted(s for i in pages.page("nsrootd.8").top("SIGNALS", "Dv") for s in i.all("Dv")) == sorted(handled)
+
+
 # -- environment, log, capabilities -------------------------------------------------------------------------------
 
 BY_LIBRARIES = {"LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}  # libsystemd
@@ -189,6 +194,16 @@ def kind_of(section):
     return re.sub(" .*", " NAME", section)
 
 
+def test_the_files(conf_page):
+    """All main files, then all drop-ins, the highest first."""
+    listed = re.search(r"directories\[\] = \{(.*?)NULL", sources("daemon/config-load.c"), re.S)[1]
+    listed = listed.replace("SYSCONFDIR", '"/etc"').replace("PREFIX", '"/usr"')
+    directories = [d.strip().replace('" "', "").strip('"') for d in listed.split(",") if d.strip()]
+    assert [line[4:] for line in conf_page.sections["SYNOPSIS"] if line.startswith(".Pa ")] == [f"{d}/nsrootd.conf" for d in directories] + [
+        f"{d}/nsrootd.conf.d/*.conf" for d in directories]
+    assert [i.first("Pa") for i in conf_page.top("FILES", "Pa")] == directories
+
+
 def test_the_sections(build, tmp_path, conf_page, in_force):
     personal = pages.configuration(build, tmp_path, "[User 0]\nMemoryMax=1G\n[Group 0]\nMemoryMax=1G\n")
     assert set(sections_of(conf_page)) == {kind_of(section) for section in {**in_force, **personal}}
@@ -227,6 +242,11 @@ def test_the_defaults(conf_page, in_force):
         for key, values in keys.items():
             if key != "Source":  # those of the root that is compiled in are told in words
                 assert told_default(shown[key]) == values[-1], (section, key)
+
+
+def test_the_default_file_agrees(build, in_force):
+    """What it has in comments is what is in force without it."""
+    assert pages.read_configuration(pages.output(build.daemon, "--default-config")) == in_force
 
 
 def test_every_key_has_words_and_a_range(conf_page):
@@ -338,6 +358,15 @@ def test_every_error_that_is_spoken_of_exists(protocol):
     for name in pages.INTERFACES:
         known |= set(pages.Interface(name).errors) | {f"{name}.{e}" for e in pages.Interface(name).errors}
     assert protocol.mentioned("Er") <= known
+
+
+@pytest.mark.parametrize("name", ["org.nsroot.session", "org.nsroot.root"])
+def test_every_error_is_some_methods(protocol, name):
+    """Each error that there is can be found where the methods are that answer with it."""
+    methods, errors = named(protocol, name, "Ic"), named(protocol, name, "Er")
+    told = {error for item in methods.values() for line in item.body if line.startswith(".Er ")
+            for error in line[4:].replace(",", "").replace(".", "").split()}
+    assert told - {"ExpectedMore", "InvalidParameter"} == {e for e, item in errors.items() if not unsupported(item)}
 
 
 def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):

@@ -87,7 +87,8 @@ def test_a_configuration(build, tmp_path, display):
     file = tmp_path / "nsrootd.conf"
     file.write_text("\n".join(display.lines) + "\n")
     done = subprocess.run([build.daemon, "--config", file, "--check-config"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), display
+    good = f"{file}\nThe configuration is good.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, good, ""), display
 
 
 def read_messages(display):

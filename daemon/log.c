@@ -41,7 +41,8 @@ enum {
 /* The only state: where lines go is a property of the process. */
 static struct {
         int max_priority;
-        bool to_journal, owes;
+        bool is_stream; /* stderr is the journal's */
+        bool has_fields, owes;
         Bucket buckets[BUCKETS];
 } logger = { .max_priority = LOG_INFO };
 
@@ -93,8 +94,13 @@ void log_setup(int max_priority)
         struct stat st;
 
         logger.max_priority = max_priority;
-        logger.to_journal = stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 &&
-                            fstat(STDERR_FILENO, &st) >= 0 && st.st_dev == device && st.st_ino == inode;
+        logger.is_stream = stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 &&
+                           fstat(STDERR_FILENO, &st) >= 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+void log_with_fields(void)
+{
+        logger.has_fields = logger.is_stream;
 }
 
 void log_set_level(int max_priority)
@@ -183,9 +189,13 @@ static void log_to_journal(int priority, const LogFields *fields, const char *te
 static void log_to_stderr(int priority, const char *text)
 {
         Entry entry = { .used = 0 };
+        char level[16];
 
-        entry_put(&entry, level_names[priority], strlen(level_names[priority]));
-        entry_put(&entry, ": ", 2);
+        if (logger.is_stream)
+                snprintf(level, sizeof(level), "<%d>", priority); /* sd-daemon(3) */
+        else
+                snprintf(level, sizeof(level), "%s: ", level_names[priority]);
+        entry_put(&entry, level, strlen(level));
         entry_put_escaped(&entry, text);
         entry.used = MIN(entry.used, (size_t)ENTRY_MAX - 1);
         entry_put(&entry, "\n", 1);
@@ -204,7 +214,7 @@ static void log_text(int priority, const LogFields *fields, const char *format, 
         char text[TEXT_MAX];
 
         vsnprintf(text, sizeof(text), format, arguments);
-        if (logger.to_journal)
+        if (logger.has_fields)
                 log_to_journal(priority, fields, text);
         else
                 log_to_stderr(priority, text);

@@ -43,6 +43,10 @@ typedef struct LogFields {
 #define LOG_NO_UID ((uid_t)-1)
 
 void log_setup(int max_priority); /* LOG_ERR … LOG_DEBUG; looks at JOURNAL_STREAM once */
+/* From now on with fields, where stderr is the journal; for a process that stays. Of one that ends at once
+ * the journal could not find out any more which unit its entries belong to, while it knows whose stderr is.
+ */
+void log_with_fields(void);
 void log_set_level(int max_priority);
 const char *log_level_name(int priority); /* "error" for LOG_ERR; NULL for what is no priority. Static */
 int log_level_parse(const char *text);    /* LOG_ERR for "error"; -EINVAL */

@@ -555,6 +555,7 @@ int manager_run(const ManagerOptions *options)
         r = make_all(&m);
         if (r < 0)
                 return r;
+        log_with_fields();
         log_info("nsrootd %s is ready; sessions' cgroups: %s.", NSROOT_VERSION,
                  m.cgroups ? cgroups_path(m.cgroups) : "none");
         (void)sd_notify(false, "READY=1\nSTATUS=0 sessions.");

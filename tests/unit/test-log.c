@@ -91,19 +91,26 @@ Test(log, errno_survives)
         cr_expect_eq(errno, ENOTDIR);
 }
 
-Test(log, the_journal_gets_it_when_stderr_is_its_stream)
+/* What systemd says of a stderr that is the journal's, of whatever stderr is here. */
+static void set_journal_stream(ino_t away)
 {
         char stream[64];
         struct stat st;
 
         cr_assert_eq(fstat(STDERR_FILENO, &st), 0);
-        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)(st.st_ino + away));
         setenv("JOURNAL_STREAM", stream, 1);
         log_setup(LOG_INFO);
+}
+
+Test(log, the_journal_gets_it_when_stderr_is_its_stream)
+{
+        set_journal_stream(0);
+        cr_expect_str_eq(logged(LOG_ERR, NULL, "x\n"), "<3>x\\x0a\n", "the level as it reads it");
+        log_with_fields();
         cr_expect_str_eq(logged(LOG_ERR, NULL, "x"), "");
-        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + 1);
-        setenv("JOURNAL_STREAM", stream, 1);
-        log_setup(LOG_INFO);
+        set_journal_stream(1);
+        log_with_fields();
         cr_expect_str_eq(logged(LOG_ERR, NULL, "x"), "error: x\n");
 }
 
@@ -301,13 +308,9 @@ int sd_journal_sendv(const struct iovec *iov, int n)
 
 static void with_a_journal(void)
 {
-        char stream[64];
-        struct stat st;
-
-        cr_assert_eq(fstat(STDERR_FILENO, &st), 0);
-        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-        setenv("JOURNAL_STREAM", stream, 1);
-        log_setup(LOG_DEBUG);
+        set_journal_stream(0);
+        log_with_fields();
+        log_set_level(LOG_DEBUG);
 }
 
 TestSuite(journal, .init = with_a_journal);

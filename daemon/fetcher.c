@@ -9,8 +9,6 @@
 #include "helper.h"
 #include "log.h"
 
-#define STALL_TIMEOUT_SEC ((uint64_t)30)
-#define TOTAL_TIMEOUT     (15 * 60 * USEC_PER_SEC)
 #define TIMEOUT_GRACE     (10 * USEC_PER_SEC) /* for the process to keep its own time limits */
 #define PROGRESS_INTERVAL (100 * USEC_PER_MSEC)
 
@@ -33,26 +31,43 @@ struct Fetcher {
         FetchHandlers handlers;
         void *userdata;
         int control_fd, pidfd;
-        int64_t size_max;
+        int64_t size_max, offset;
         uint64_t last_progress; /* CLOCK_MONOTONIC */
         FetchReport last;
 };
 
 const char *fetch_outcome_text(FetchOutcome outcome)
 {
-#define FETCH_WORDS(name, words) words,
+#define FETCH_WORDS(name, words, remedy) words,
         static const char *const text[] = { FETCH_OUTCOMES(FETCH_WORDS) };
 #undef FETCH_WORDS
 
         return outcome < ELEMENTSOF(text) ? text[outcome] : text[FETCH_INTERNAL];
 }
 
+/* A server that is overloaded, or is asked too often, says so; 408 is one that was impatient. */
+static FetchRemedy status_remedy(uint32_t status)
+{
+        return status == 408 || status == 429 || status / 100 == 5 ? FETCH_AGAIN : FETCH_NO_REMEDY;
+}
+
+FetchRemedy fetch_remedy(const FetchReport *last)
+{
+#define FETCH_REMEDY(name, words, remedy) remedy,
+        static const FetchRemedy remedies[] = { FETCH_OUTCOMES(FETCH_REMEDY) };
+#undef FETCH_REMEDY
+
+        if (last->outcome == FETCH_STATUS)
+                return status_remedy(last->http_status);
+        return last->outcome < ELEMENTSOF(remedies) ? remedies[last->outcome] : FETCH_NO_REMEDY;
+}
+
 /* The process may say anything; what cannot be true ends it. */
 static bool is_plausible(const Fetcher *f, const FetchReport *r)
 {
-        if (r->outcome > FETCH_OUTCOME_MAX || r->http_status > 999)
+        if (r->outcome > FETCH_OUTCOME_MAX || r->http_status > 999 || r->start_over > 1)
                 return false;
-        if (r->done < 0 || r->done > f->size_max || r->total < -1)
+        if (r->done < (r->start_over ? 0 : f->offset) || r->done > f->size_max || r->total < -1)
                 return false;
         return (r->outcome == FETCH_STATUS) == (r->http_status != 0);
 }
@@ -155,13 +170,20 @@ static int start_process(Fetcher *f, const FetchJob *job, int control)
         return r;
 }
 
+/* Rounded up: 0 would mean that there is no limit. The bound is what the C library takes in either unit. */
+static uint64_t units(uint64_t usec, uint64_t unit)
+{
+        return MIN(MAX((usec / unit) + (usec % unit != 0), (uint64_t)1), (uint64_t)INT32_MAX);
+}
+
 static int send_request(Fetcher *f, const FetchJob *job)
 {
         FetchRequest request = {
                 .size_max = job->size_max,
-                .connect_timeout = MAX(job->connect_timeout_usec / USEC_PER_MSEC, (uint64_t)1),
-                .stall_timeout = STALL_TIMEOUT_SEC,
-                .total_timeout = TOTAL_TIMEOUT / USEC_PER_MSEC,
+                .offset = job->offset,
+                .connect_timeout = units(job->connect_timeout_usec, USEC_PER_MSEC),
+                .stall_timeout = units(job->stall_timeout_usec, USEC_PER_SEC),
+                .total_timeout = units(job->total_timeout_usec, USEC_PER_MSEC),
         };
 
         if (strlen(job->url) >= sizeof(request.url) ||
@@ -172,7 +194,7 @@ static int send_request(Fetcher *f, const FetchJob *job)
         return send(f->control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int watch(Fetcher *f, sd_event *event)
+static int watch(Fetcher *f, sd_event *event, uint64_t total_usec)
 {
         int r;
 
@@ -181,7 +203,8 @@ static int watch(Fetcher *f, sd_event *event)
                 r = sd_event_add_io(event, &f->end, f->pidfd, EPOLLIN, on_end, f);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &f->deadline, CLOCK_MONOTONIC,
-                                               TOTAL_TIMEOUT + TIMEOUT_GRACE, 0, on_deadline, f);
+                                               MIN(total_usec, USEC_INFINITY / 2) + TIMEOUT_GRACE, 0,
+                                               on_deadline, f);
         return r;
 }
 
@@ -194,12 +217,15 @@ int fetcher_start(sd_event *event, const FetchJob *job, const FetchHandlers *han
 
         if (!f)
                 return -ENOMEM;
-        *f = (Fetcher){ .handlers = *handlers,
-                        .userdata = userdata,
-                        .control_fd = -EBADF,
-                        .pidfd = -EBADF,
-                        .size_max = (int64_t)job->size_max,
-                        .last = { .outcome = FETCH_INTERNAL } };
+        *f = (Fetcher){
+                .handlers = *handlers,
+                .userdata = userdata,
+                .control_fd = -EBADF,
+                .pidfd = -EBADF,
+                .size_max = (int64_t)job->size_max,
+                .offset = (int64_t)job->offset,
+                .last = {.outcome = FETCH_INTERNAL, .done = (int64_t)job->offset, .total = -1}
+        };
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         f->control_fd = pair[0];
@@ -208,7 +234,7 @@ int fetcher_start(sd_event *event, const FetchJob *job, const FetchHandlers *han
         if (r >= 0)
                 r = start_process(f, job, theirs);
         if (r >= 0)
-                r = watch(f, event);
+                r = watch(f, event, job->total_timeout_usec);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(f);

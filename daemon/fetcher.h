@@ -14,10 +14,10 @@ typedef struct FetchJob {
         const char *program; /* the path of nsroot-fetch */
         const char *url;     /* http: or https: */
         const char *proxy;   /* or NULL */
-        uint64_t connect_timeout_usec;
-        uint64_t size_max; /* bytes */
-        int output_fd;     /* an empty file, for writing; the caller's */
-        uid_t uid;         /* what it runs as */
+        uint64_t connect_timeout_usec, stall_timeout_usec, total_timeout_usec;
+        uint64_t size_max, offset; /* bytes; what the output has already */
+        int output_fd;             /* for reading and writing; the caller's */
+        uid_t uid;                 /* what it runs as */
         gid_t gid;
 } FetchJob;
 
@@ -36,3 +36,5 @@ DEFINE_CLEANUP(Fetcher *, fetcher_free);
 
 /* The words for an outcome, static. */
 const char *fetch_outcome_text(FetchOutcome outcome);
+/* What helps against what a last report says. */
+FetchRemedy fetch_remedy(const FetchReport *last);

@@ -9,7 +9,6 @@
 #include "binary.h"
 #include "busybox.h"
 #include "copy.h"
-#include "fetcher.h"
 #include "lister.h"
 #include "log.h"
 #include "protocol.h"
@@ -34,7 +33,8 @@ struct Pull {
         size_t n_sources, current;
         char *failures; /* what came of the sources before: "SOURCE: words; SOURCE: words" */
 
-        Fetcher *fetcher;
+        Download *download; /* until its file is known to be the right one */
+        bool is_second;     /* the download from the beginning, after one in pieces that was wrong */
         Lister *lister;
         int file_fd; /* the unnamed file with what the current source gave */
         Digest *digest;
@@ -82,7 +82,8 @@ static int no_space(Pull *p)
 static void discard_build(Pull *p)
 {
         if (p->build[0] != '\0')
-                (void)tree_remove(p->job.roots_fd, p->build); /* else the next start of the daemon does */
+                (void)tree_remove(p->job.store->roots_fd,
+                                  p->build); /* else the next start of the daemon does */
         p->build[0] = '\0';
 }
 
@@ -90,6 +91,7 @@ static void discard_build(Pull *p)
 static void fail(Pull *p, int r)
 {
         discard_build(p);
+        p->download = download_free(p->download);
         p->file_fd = close_fd(p->file_fd);
         if (r == -ENOSPC || r == -EDQUOT)
                 r = no_space(p);
@@ -126,7 +128,9 @@ static int skip_source(Pull *p, const char *reason)
 {
         int r = remember_failure(p, reason);
 
+        p->download = download_free(p->download);
         p->file_fd = close_fd(p->file_fd);
+        p->is_second = false;
         p->current++;
         return r < 0 ? r : go_on(p, try_source);
 }
@@ -148,9 +152,9 @@ static int build(Pull *p)
         r = tree_name(BUILD_PREFIX, p->build);
         if (r < 0)
                 return r;
-        if (mkdirat(p->job.roots_fd, p->build, 0700) < 0)
+        if (mkdirat(p->job.store->roots_fd, p->build, 0700) < 0)
                 return -errno;
-        fd = openat(p->job.roots_fd, p->build, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(p->job.store->roots_fd, p->build, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         r = busybox_build(fd, p->file_fd, &p->applets);
@@ -209,26 +213,48 @@ static int check_binary(Pull *p)
         return r < 0 ? r : go_on(p, list_applets);
 }
 
+static int download(Pull *p);
+
+static int wrong_digest(Pull *p, bool is_pieced)
+{
+        const char *expected = current_source(p)->digest;
+
+        p->file_fd = close_fd(p->file_fd);
+        if (is_pieced && !p->is_second) {
+                p->is_second = true;
+                return go_on(p, download);
+        }
+        error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", expected);
+        return error_addf(&p->error, "found", "%s", p->built.binary_digest);
+}
+
+/* Right or wrong, from now on nobody finds it as a download that could be continued. */
 static int check_digest(Pull *p)
 {
         const char *expected = current_source(p)->digest;
-        int r;
+        bool is_pieced = p->download && download_is_pieced(p->download);
+        int r = digest_finish(p->digest, p->built.binary_digest);
 
-        r = digest_finish(p->digest, p->built.binary_digest);
         p->digest = digest_free(p->digest);
+        if (p->download)
+                p->file_fd = download_take(p->download);
+        p->download = download_free(p->download);
         if (r < 0)
                 return r;
-        if (expected && strcasecmp(expected, p->built.binary_digest) != 0) {
-                error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", expected);
-                return error_addf(&p->error, "found", "%s", p->built.binary_digest);
-        }
+        if (expected && strcasecmp(expected, p->built.binary_digest) != 0)
+                return wrong_digest(p, is_pieced);
         return go_on(p, check_binary);
+}
+
+static int source_fd(const Pull *p)
+{
+        return p->download ? download_fd(p->download) : p->file_fd;
 }
 
 /* In slices, so that the event loop serves others in between. */
 static int hash_slice(Pull *p)
 {
-        int r = digest_add_file(p->digest, p->file_fd, &p->hashed, HASH_SLICE);
+        int r = digest_add_file(p->digest, source_fd(p), &p->hashed, HASH_SLICE);
 
         if (r < 0)
                 return r;
@@ -241,7 +267,7 @@ static int verify(Pull *p)
         struct stat st;
         int r;
 
-        if (fstat(p->file_fd, &st) < 0)
+        if (fstat(source_fd(p), &st) < 0)
                 return -errno;
         say(p, PULL_VERIFYING, st.st_size, st.st_size);
         p->hashed = 0;
@@ -255,53 +281,37 @@ static void on_progress(int64_t done, int64_t total, void *userdata)
                 say(userdata, PULL_DOWNLOADING, done, total);
 }
 
-static int fetch_failed(Pull *p, const FetchReport *last)
+static void on_downloaded(int r, const char *reason, int64_t size, void *userdata)
 {
-        char status[64];
-
-        if (last->outcome == FETCH_NO_SPACE)
-                return -ENOSPC;
-        if (last->outcome != FETCH_STATUS)
-                return skip_source(p, fetch_outcome_text(last->outcome));
-        snprintf(status, sizeof(status), "%s %u", fetch_outcome_text(FETCH_STATUS), last->http_status);
-        return skip_source(p, status);
-}
-
-static void on_fetched(const FetchReport *last, void *userdata)
-{
-        FetchReport report = *last;
         Pull *p = userdata;
-        int r;
 
-        p->fetcher = fetcher_free(p->fetcher);
-        p->progress.total_bytes = report.total; /* what no_space() goes by */
-        r = report.outcome == FETCH_OK ? go_on(p, verify) : fetch_failed(p, &report);
+        p->progress.total_bytes = size; /* what no_space() goes by */
+        if (r == -EREMOTEIO)
+                r = skip_source(p, reason);
+        else if (r >= 0)
+                r = go_on(p, verify);
         if (r < 0)
                 fail(p, r);
 }
 
-static int download(Pull *p, const RootSource *source)
+static int download(Pull *p)
 {
-        static const FetchHandlers handlers = { on_progress, on_fetched };
-        FetchJob job = {
+        static const DownloadHandlers handlers = { on_progress, on_downloaded };
+        const RootSource *source = current_source(p);
+        DownloadJob job = {
                 .program = p->job.fetch_path,
                 .url = source->url,
+                .digest = source->digest,
                 .proxy = p->proxy,
-                .connect_timeout_usec = p->job.connect_timeout_usec,
                 .size_max = BINARY_SIZE_MAX,
-                .output_fd = p->file_fd,
+                .limits = p->job.limits,
+                .store = p->job.store,
                 .uid = p->job.uid,
                 .gid = p->job.gid,
         };
-        char reason[160];
-        int r;
 
         say(p, PULL_CONNECTING, -1, -1);
-        r = fetcher_start(p->event, &job, &handlers, p, &p->fetcher);
-        if (r >= 0)
-                return 0;
-        snprintf(reason, sizeof(reason), "nsroot-fetch cannot be started: %s", errno_text(r));
-        return skip_source(p, reason);
+        return download_start(p->event, &job, &handlers, p, &p->download);
 }
 
 /* Only what root alone can change is taken without a question. Non-blocking, in case it is no file at all.
@@ -332,6 +342,9 @@ static int copy_local(Pull *p, const char *path)
 
         if (fd < 0)
                 return skip_source(p, reason);
+        p->file_fd = unnamed_file(p->job.store->roots_fd);
+        if (p->file_fd < 0)
+                return p->file_fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
         say(p, PULL_DOWNLOADING, 0, st.st_size);
@@ -341,17 +354,14 @@ static int copy_local(Pull *p, const char *path)
 
 static int try_source(Pull *p)
 {
-        const RootSource *source;
+        const char *url;
 
         if (p->current == p->n_sources)
                 return all_failed(p);
-        source = current_source(p);
-        p->file_fd = unnamed_file(p->job.roots_fd);
-        if (p->file_fd < 0)
-                return p->file_fd;
-        if (strncmp(source->url, "file:", strlen("file:")) == 0)
-                return copy_local(p, source->url + strlen("file:"));
-        return download(p, source);
+        url = current_source(p)->url;
+        if (strncmp(url, "file:", strlen("file:")) == 0)
+                return copy_local(p, url + strlen("file:"));
+        return download(p);
 }
 
 static int on_turn(sd_event_source *s, void *userdata)
@@ -430,7 +440,7 @@ Pull *pull_free(Pull *p)
         if (!p)
                 return NULL;
         sd_event_source_disable_unref(p->turn);
-        fetcher_free(p->fetcher);
+        download_free(p->download);
         lister_free(p->lister);
         digest_free(p->digest);
         close_fd(p->file_fd);
@@ -445,4 +455,9 @@ Pull *pull_free(Pull *p)
         sd_event_unref(p->event);
         free(p);
         return NULL;
+}
+
+const PullProgress *pull_progress(const Pull *p)
+{
+        return &p->progress;
 }

@@ -305,6 +305,14 @@ static void on_pulled(int r, const Error *error, Metadata *built, const char *bu
         finish_waits(e, r, error);
 }
 
+static DownloadLimits limits_of(const Config *config)
+{
+        return (DownloadLimits){ .connect_timeout_usec = config->connect_timeout_usec,
+                                 .stall_timeout_usec = config->stall_timeout_usec,
+                                 .total_timeout_usec = config->download_timeout_usec,
+                                 .attempts = config->download_attempts };
+}
+
 static int start_pull(Entry *e)
 {
         static const PullHandlers handlers = { on_pull_progress, on_pulled };
@@ -312,11 +320,11 @@ static int start_pull(Entry *e)
         PullJob job = {
                 .root = e->config,
                 .proxy = r->config->proxy,
-                .connect_timeout_usec = r->config->connect_timeout_usec,
+                .limits = limits_of(r->config),
                 .fetch_path = r->fetch_path,
                 .uid = r->helper_uid,
                 .gid = r->helper_gid,
-                .roots_fd = r->store.roots_fd,
+                .store = &r->store,
         };
 
         return pull_start(r->event, &job, &handlers, e, &e->pull);
@@ -477,7 +485,7 @@ int roots_new(sd_event *event, int state_fd, const Config *config, const char *f
                 return -ENOMEM;
         r->event = sd_event_ref(event);
         r->fetch_path = fetch_path;
-        r->store = (Store){ -EBADF, -EBADF };
+        r->store = (Store){ -EBADF, -EBADF, -EBADF };
         helper_user(&r->helper_uid, &r->helper_gid);
         k = store_open(state_fd, &r->store);
         if (k >= 0)

@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEAD_PREFIX ".dead-"
+#define DOWNLOADS   "downloads"
+#define PARTIAL_AGE ((time_t)7 * 24 * 3600) /* s, after which nobody comes back for the rest */
 
 /* What lies in it is run as root in sessions: it has to be ours, and nobody else's to write to. */
 static int check_ours(int fd)
@@ -24,7 +27,9 @@ static int open_directory(int state_fd, const char *name)
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (mkdirat(state_fd, name, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(state_fd, name, 0700) == 0)
+                (void)fsync(state_fd); /* or what is written into it is lost with it, and made again */
+        else if (errno != EEXIST)
                 return -errno;
         fd = openat(state_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
@@ -49,7 +54,7 @@ int store_open(int state_fd, Store *ret)
                 return names_fd;
         if (flock(roots_fd, LOCK_EX | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK ? -EBUSY : -errno;
-        *ret = (Store){ TAKE_FD(roots_fd), TAKE_FD(names_fd) };
+        *ret = (Store){ TAKE_FD(roots_fd), TAKE_FD(names_fd), state_fd };
         return 0;
 }
 
@@ -163,4 +168,97 @@ int store_bury(const Store *s, const char *digest, char ret_name[static TREE_NAM
         if (renameat(s->roots_fd, digest, s->roots_fd, ret_name) < 0)
                 return -errno;
         return fsync(s->roots_fd) < 0 ? -errno : 0;
+}
+
+/* ---- Downloads that are not finished ---- */
+
+/* Ours alone, and still to be found under its name. */
+static int lock_partial(int fd)
+{
+        struct stat st;
+
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EISDIR;
+        return st.st_nlink == 0 ? -EBUSY : 0;
+}
+
+static int open_partial(int dir_fd, const char *digest)
+{
+        _cleanup_close_ int fd = openat(
+                dir_fd, digest, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = lock_partial(fd);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* What is no file is none of ours: away with it. */
+int store_partial_open(const Store *s, const char *digest)
+{
+        _cleanup_close_ int dir_fd = open_directory(s->state_fd, DOWNLOADS);
+        int fd;
+
+        if (dir_fd < 0)
+                return dir_fd;
+        fd = open_partial(dir_fd, digest);
+        if (fd != -EISDIR && fd != -ELOOP && fd != -ENXIO)
+                return fd;
+        fd = tree_remove(dir_fd, digest);
+        return fd < 0 ? fd : open_partial(dir_fd, digest);
+}
+
+int store_partial_remove(const Store *s, const char *digest)
+{
+        _cleanup_close_ int dir_fd =
+                openat(s->state_fd, DOWNLOADS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (dir_fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return tree_remove(dir_fd, digest);
+}
+
+typedef struct Collection {
+        int dir_fd;
+        bool (*is_wanted)(const char *digest, void *userdata);
+        void *userdata;
+} Collection;
+
+static bool is_recent(int dir_fd, const char *name)
+{
+        struct stat st;
+
+        return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) &&
+               st.st_mtime > time(NULL) - PARTIAL_AGE;
+}
+
+static int clean_partial(const char *name, void *data)
+{
+        const Collection *c = data;
+        _cleanup_close_ int fd = -EBADF;
+
+        if (is_recent(c->dir_fd, name) && c->is_wanted(name, c->userdata))
+                return 0;
+        fd = openat(c->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0 && lock_partial(fd) == -EBUSY)
+                return 0;
+        return tree_remove(c->dir_fd, name);
+}
+
+int store_partials_clean(const Store *s, bool (*is_wanted)(const char *digest, void *userdata),
+                         void *userdata)
+{
+        _cleanup_close_ int dir_fd =
+                openat(s->state_fd, DOWNLOADS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (dir_fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return for_each_name(
+                dir_fd, clean_partial,
+                &(Collection){ .dir_fd = dir_fd, .is_wanted = is_wanted, .userdata = userdata });
 }

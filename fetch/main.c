@@ -21,10 +21,9 @@ static int send_report(const FetchReport *report, int flags)
 }
 
 /* A report that finds no room is not worth waiting for. That nobody listens any more is. */
-static int on_progress(int64_t done, int64_t total, void *userdata)
+static int on_progress(const FetchReport *report, void *userdata)
 {
-        FetchReport report = { .outcome = FETCH_RUNNING, .done = done, .total = total };
-        int r = send_report(&report, MSG_DONTWAIT);
+        int r = send_report(report, MSG_DONTWAIT);
 
         return r == -EAGAIN ? 0 : r;
 }
@@ -35,8 +34,8 @@ static int read_request(FetchRequest *ret)
 
         if (n < 0)
                 return -errno;
-        if (n != sizeof(*ret) || !memchr(ret->url, '\0', sizeof(ret->url)) ||
-            !memchr(ret->proxy, '\0', sizeof(ret->proxy)))
+        if (n != sizeof(*ret) || ret->offset > ret->size_max || ret->size_max > INT64_MAX ||
+            !memchr(ret->url, '\0', sizeof(ret->url)) || !memchr(ret->proxy, '\0', sizeof(ret->proxy)))
                 return -EPROTO;
         return 0;
 }

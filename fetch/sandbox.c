@@ -16,9 +16,10 @@
 static const char *const allowed[] = {
         /* files, which the mount namespace already limits to read-only ones */
         "access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fcntl",
-        "fcntl64", "fstat", "fstat64", "fstatat64", "fstatfs", "getcwd", "getdents64", "lseek", "_llseek",
-        "lstat", "lstat64", "newfstatat", "open", "openat", "pread64", "pwrite64", "read", "readlink",
-        "readlinkat", "readv", "stat", "stat64", "statfs", "statx", "write", "writev",
+        "fcntl64", "fstat", "fstat64", "fstatat64", "fstatfs", "ftruncate", "ftruncate64", "getcwd",
+        "getdents64", "lseek", "_llseek", "lstat", "lstat64", "newfstatat", "open", "openat", "pread64",
+        "pwrite64", "read", "readlink", "readlinkat", "readv", "stat", "stat64", "statfs", "statx", "write",
+        "writev",
         /* waiting */
         "clock_nanosleep", "clock_nanosleep_time64", "epoll_create1", "epoll_ctl", "epoll_pwait",
         "epoll_wait", "eventfd2", "nanosleep", "_newselect", "pipe", "pipe2", "poll", "ppoll",

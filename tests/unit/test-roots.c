@@ -31,7 +31,12 @@ static RootConfig root_configs[2] = {
         {.name = (char *)"busybox", .kind = (char *)"busybox", .sources = sources},
         { .name = (char *)"other",  .kind = (char *)"busybox", .sources = sources},
 };
-static Config config = { .roots = root_configs, .n_roots = 1, .connect_timeout_usec = USEC_PER_SEC };
+static Config config = { .roots = root_configs,
+                         .n_roots = 1,
+                         .connect_timeout_usec = USEC_PER_SEC,
+                         .stall_timeout_usec = USEC_PER_SEC,
+                         .download_timeout_usec = 10 * USEC_PER_SEC,
+                         .download_attempts = 1 };
 
 static void start(void)
 {

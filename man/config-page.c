@@ -85,8 +85,10 @@ int main(void)
                 end = 0;
                 if (sscanf(line, "@KEYS %31[A-Za-z]@%n", section, &end) != 1 || end == 0)
                         fputs(line, stdout);
-                else if (print_section(section, stdout) == 0)
-                        return fprintf(stderr, "nsrootd.conf has no section [%s]\n", section), EXIT_FAILURE;
+                else if (print_section(section, stdout) == 0) {
+                        fprintf(stderr, "nsrootd.conf has no section [%s]\n", section);
+                        return EXIT_FAILURE;
+                }
         }
         return ferror(stdin) || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
 }

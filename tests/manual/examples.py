@@ -98,9 +98,8 @@ class Shell:
                                         text=True, start_new_session=True, **popen)
 
     def run(self, command):
-        """What it wrote up to its end, as lines. One in the background gets a moment to begin."""
-        pause = "sleep 0.5; " if command.rstrip().endswith("&") else ""
-        self.process.stdin.write(f"{{ {command}\n}} </dev/null; {pause}echo '{MARK}'\n")
+        """What it wrote up to its end, or up to where it is in the background, as lines."""
+        self.process.stdin.write(f"{{ {command}\n}} </dev/null; echo '{MARK}'\n")
         self.process.stdin.flush()
         lines = []
         for line in self.process.stdout:
@@ -115,7 +114,9 @@ class Shell:
         self.process.stdout.close()
 
 
-def follow(display, shells):
-    """Does what a transcript says. shells: {prompt: Shell}."""
+def follow(display, shells, wait_for):
+    """Does what a transcript says. shells: {prompt: Shell}; wait_for(command) waits until one in the background has begun."""
     for prompt, command, shown in commands(display):
         check(display, shown, shells[prompt].run(command))
+        if command.endswith("&"):
+            wait_for(command)

@@ -22,14 +22,20 @@ def words(line):
 
 
 def macros(tokens):
-    """[(macro, its arguments)] of one line's words."""
-    found = []
+    """[(macro, its arguments)] of one line's words; what stands before the first macro is of the macro ""."""
+    found = [("", [])]
     for token in tokens:
         if token in CALLABLE:
             found.append((token, []))
         elif token not in DELIMITERS:
-            (found[-1][1] if found else found.append(("", [])) or found[-1][1]).append(token)
-    return found
+            found[-1][1].append(token)
+    return found if found[0][1] else found[1:]
+
+
+def arguments_of(macro, lines):
+    """The arguments of every such macro in some lines, without delimiters, each a string."""
+    return [argument for line in lines if line.startswith(".") and not line.startswith('.\\"')
+            for name, arguments in macros(words(line[1:])) if name == macro for argument in arguments]
 
 
 @dataclasses.dataclass
@@ -54,9 +60,8 @@ class Item:
         return "\n".join(self.body)
 
     def within(self, macro):
-        """The arguments of every line of the body that begins with that macro, each without what follows."""
-        return [" ".join(arguments) for line in self.body if line.startswith(".")
-                for name, arguments in macros(words(line[1:])) if name == macro]
+        """The arguments of every such macro in the body."""
+        return arguments_of(macro, self.body)
 
 
 @dataclasses.dataclass
@@ -91,9 +96,8 @@ class Page:
         return [i for i in self.items if i.subsection == subsection and i.parent is None and i.first(macro) is not None]
 
     def mentioned(self, macro):
-        """The arguments of every such macro anywhere in the page, delimiters left out, each a string."""
-        return {argument for line in self.lines if line.startswith(".") and not line.startswith('.\\"')
-                for name, arguments in macros(words(line[1:])) if name == macro for argument in arguments}
+        """The arguments of every such macro anywhere in the page."""
+        return set(arguments_of(macro, self.lines))
 
     def _read(self):
         section = subsection = ""

@@ -49,9 +49,12 @@ def shell_of(daemon, directory, uid):
 @pytest.mark.parametrize("display", examples.of_kind("shell"), ids=str)
 def test_a_transcript(place, display):
     daemon, directory = place
+    def wait_for(command):
+        assert harness.until(lambda: [s for s in daemon.sessions() if s["state"] == "running"]), command
+
     shells = {"$": shell_of(daemon, directory, harness.USER), "#": shell_of(daemon, directory, 0)}
     try:
-        examples.follow(display, shells)
+        examples.follow(display, shells, wait_for)
     finally:
         for session in daemon.sessions():
             daemon.call("org.nsroot.session.Stop", {"id": session["id"], "timeoutUSec": 0})

@@ -7,18 +7,27 @@
 #include "doctor-print.h"
 #include "failure.h"
 
-/* The units first: asking nsrootd may start it. */
+static void look_at_units(Evidence *e)
+{
+        units_done(&e->units);
+        e->units.descriptor_store_max = -1;
+        if (e->machine.systemd)
+                units_probe(&e->units);
+}
+
+/* The units before nsrootd, because asking it may start it; and after it, if that came to nothing. */
 static int gather(const Client *client, Evidence *ret)
 {
         _cleanup_close_ int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         if (root_fd < 0)
                 return -errno;
-        *ret = (Evidence){ .socket = client->socket, .units = { .descriptor_store_max = -1 } };
+        *ret = (Evidence){ .socket = client->socket };
         machine_probe(root_fd, &ret->machine);
-        if (ret->machine.systemd)
-                units_probe(&ret->units);
+        look_at_units(ret);
         daemon_ask(client->socket, &ret->daemon);
+        if (ret->daemon.reach != REACH_ANSWERS)
+                look_at_units(ret);
         return 0;
 }
 

@@ -12,26 +12,6 @@ static const struct {
         { "cpu",   "processor time"},
 };
 
-static const char *how_to_get_controllers(const Evidence *e)
-{
-        if (e->machine.cgroups == CGROUPS_V2)
-                return "run nsrootd as nsrootd.service, or give it a group with ControlGroup= of "
-                       "nsrootd.conf";
-        return "boot with 'systemd.unified_cgroup_hierarchy=1', or without systemd 'cgroup_no_v1=all'";
-}
-
-static const char *cgroups_words(MachineCgroups c)
-{
-        static const char *const words[] = {
-                [CGROUPS_NONE] = "this machine has no cgroups",
-                [CGROUPS_V1] = "this machine has cgroup v1 only",
-                [CGROUPS_HYBRID] = "this machine mixes cgroup v1 and v2",
-                [CGROUPS_V2] = "this machine has cgroup v2",
-        };
-
-        return words[c];
-}
-
 /* The machine's, at the root of cgroup v2. */
 static bool machine_has(const Machine *m, const char *controller)
 {
@@ -41,6 +21,35 @@ static bool machine_has(const Machine *m, const char *controller)
                 if ((at == m->controllers || at[-1] == ' ') && (at[n] == '\0' || at[n] == ' '))
                         return true;
         return false;
+}
+
+static bool machine_has_all(const Machine *m)
+{
+        for (size_t i = 0; i < ELEMENTSOF(controllers); i++)
+                if (!machine_has(m, controllers[i].controller))
+                        return false;
+        return true;
+}
+
+static const char *cgroups_words(const Machine *m)
+{
+        static const char *const words[] = {
+                [CGROUPS_NONE] = "this machine has no cgroups",
+                [CGROUPS_V1] = "this machine has cgroup v1 only",
+                [CGROUPS_HYBRID] = "this machine mixes cgroup v1 and v2",
+                [CGROUPS_V2] = "this machine has cgroup v2 without all controllers",
+        };
+
+        return machine_has_all(m) ? "nsrootd may not use all of cgroup v2" : words[m->cgroups];
+}
+
+/* What the machine has, nsrootd was not given; what it has not, v1 may have, or nobody. */
+static const char *how_to_get_controllers(const Machine *m)
+{
+        return machine_has_all(m) ? "run nsrootd as nsrootd.service, or give it a group with ControlGroup= "
+                                    "of nsrootd.conf"
+                                  : "boot with 'systemd.unified_cgroup_hierarchy=1', or without systemd "
+                                    "'cgroup_no_v1=all'";
 }
 
 /* nsrootd's, or where it does not say, what it could have. */
@@ -76,11 +85,8 @@ void judge_control_groups(const Evidence *e, Finding *f)
                 found_ok(f, "%s %s",
                          asked ? "nsrootd limits sessions by" : "this machine has cgroup v2 with", there);
         else
-                found_degraded(f, how_to_get_controllers(e), "%s%s: no limits of %s but by rlimits",
-                               cgroups_words(e->machine.cgroups),
-                               asked && e->machine.cgroups == CGROUPS_V2 ? ", and nsrootd not all of it"
-                                                                         : "",
-                               lacking);
+                found_degraded(f, how_to_get_controllers(&e->machine),
+                               "%s: no limits of %s by control group", cgroups_words(&e->machine), lacking);
 }
 
 void judge_sessions(const Evidence *e, Finding *f)

@@ -136,3 +136,60 @@ def test_a_state_directory_that_cannot_be_idmapped_does_too(bed):
     assert done.stdout.startswith("/home\n/x\nnsroot on / type tmpfs"), done.stderr
     assert bed.user(run).stdout == done.stdout, "fresh again"
     bed.shell("systemctl stop second.service", check=True)
+
+
+def doctor(bed, options=""):
+    """{check: {check, status, detail, advice}} of an ordinary user's `nsrootctl doctor`, whose exit status is checked."""
+    done = bed.user(f"nsrootctl {options} doctor --json")
+    checks = {c["check"]: c for c in json.loads(done.stdout)}
+    worst = max({"ok": 0, "degraded": 1, "missing": 2}[c["status"]] for c in checks.values())
+    assert done.returncode == worst, done.stdout
+    return checks
+
+
+def test_doctor_finds_nothing_less_here_than_what_came_with_a_newer_kernel(bed):
+    checks = doctor(bed)
+    degraded = {name: c for name, c in checks.items() if c["status"] != "ok"}
+    assert set(degraded) == {"tmpfs-attributes"}, degraded
+    assert degraded["tmpfs-attributes"]["status"] == "degraded" and "6.6" in degraded["tmpfs-attributes"]["advice"]
+    assert checks["kernel"]["detail"].startswith("Linux 6.1")
+    assert checks["control-groups"]["detail"] == "nsrootd limits sessions by memory, pids, cpu"
+    assert "ext4" in checks["idmapped-mounts"]["detail"]
+    assert "of memory" in checks["limits"]["detail"] and "512 tasks" in checks["limits"]["detail"]
+
+
+def test_doctor_says_when_user_namespaces_are_switched_off(bed):
+    """On the whole machine, while nsrootd runs and when it does not."""
+    before = bed.run("cat", "/proc/sys/user/max_user_namespaces").stdout.strip()
+    bed.shell("echo 0 >/proc/sys/user/max_user_namespaces", check=True)
+    try:
+        while_it_runs = doctor(bed)["user-namespaces"]
+        run = bed.user(f"{RUN} true")
+        bed.shell("systemctl restart nsrootd.service", check=True)
+        after_a_restart = doctor(bed)
+        without = doctor(bed, "--socket /nowhere")["user-namespaces"]
+    finally:
+        bed.shell(f"echo {before} >/proc/sys/user/max_user_namespaces", check=True)
+    assert run.returncode == 125
+    for check in (while_it_runs, after_a_restart["user-namespaces"], without):
+        assert check["status"] == "missing" and "user.max_user_namespaces=0" in check["detail"], check
+        assert "sysctl" in check["advice"]
+    assert "idmapped-mounts" not in after_a_restart, "nobody could try"
+    checks = doctor(bed)
+    assert checks["user-namespaces"]["status"] == checks["idmapped-mounts"]["status"] == "ok"
+    assert bed.user(f"{RUN} true").returncode == 0
+
+
+def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):
+    """Neither can be idmapped here; and a daemon without a service manager has nobody to keep its descriptors."""
+    script = ("mkdir -p -m 755 /run/{0} && cd /run/{0} && mkdir -p state upper work && {1} && chmod 700 state && "
+              "systemd-run --quiet --collect --unit={0} nsrootd --listen /run/{0}/varlink "
+              "--state-dir /run/{0}/state")
+    mounts = {"tmpfs": "true", "overlay": "mount -t overlay -o lowerdir=state,upperdir=upper,workdir=work overlay state"}
+    for name, mount in mounts.items():
+        bed.shell(script.format(name, mount), check=True)
+        assert until(lambda: bed.run("test", "-S", f"/run/{name}/varlink").returncode == 0)
+        checks = doctor(bed, f"--socket /run/{name}/varlink")
+        assert checks["idmapped-mounts"]["status"] == "degraded" and name in checks["idmapped-mounts"]["detail"], checks
+        assert checks["descriptor-store"]["status"] == "degraded"
+        bed.shell(f"systemctl stop {name}.service", check=True)

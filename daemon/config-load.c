@@ -15,7 +15,7 @@ static const char *const directories[] = {
 
 static bool lacks_default_root(const Config *c)
 {
-        return !c->default_root || !config_root(c, c->default_root);
+        return !config_root(c, c->default_root);
 }
 
 static bool lacks_ids(const Config *c)

@@ -136,9 +136,10 @@ const ConfigKey config_keys[] = {
         ROOT("Kind", KEY_STRING, kind, "busybox", .good = kind_is_good, .expects = "busybox",
              .help = "What the root is made of: busybox, one static binary and a link for each of its applets."),
         ROOT("Source", KEY_SOURCES, sources, "",
-             .help = "Where it comes from: http(s)://… sha256:DIGEST, or file:/PATH of this machine. One a line, tried"
-                     " in this order; an empty line forgets those above it. A last word names the architecture that"
-                     " a line is for, as x86-64 or arm64; on others that line is not used."),
+             .help = "Where it comes from: a URL of http or https and the digest of what is there, sha256:DIGEST, or"
+                     " file:/PATH of this machine. One a line, tried in this order; an empty line forgets those"
+                     " above it. A last word names the architecture that a line is for, such as x86-64 or arm64; on"
+                     " others that line is not used."),
         ROOT("Command", KEY_COMMAND, default_arguments, "",
              .help = "What runs in it when nothing is asked for; empty: /bin/sh."),
         ROOT("Environment", KEY_ENVIRONMENT, default_environment, "",

@@ -135,10 +135,13 @@ static void print_level(const ConfigKey *key, const void *value, FILE *to)
         fprintf(to, "%s=%s\n", key->name, log_level_name(*(const int *)value));
 }
 
+/* It can be empty where that is the default. */
 static int set_string(const ConfigKey *key, void *value, const char *text)
 {
         char *copy = NULL;
 
+        if (!*text && *key->default_text)
+                return -EINVAL;
         if (*text) {
                 if (key->good && !key->good(text))
                         return -EINVAL;
@@ -426,8 +429,8 @@ static const Kind kinds[] = {
         [KEY_COMMAND] = WORDS(set_command, print_command, "words, with whole quotations"),
         [KEY_ENVIRONMENT] = WORDS(set_environment, print_environment, "words NAME=VALUE"),
         [KEY_SOURCES] = { set_sources, print_sources, free_sources,
-                          "http://… or https://… and sha256: with 64 hexadecimal digits, or file:/PATH; and then, where"
-                          " it is for one architecture only, its name as x86-64 or arm64" },
+                          "a URL of http or https and sha256: with 64 hexadecimal digits, or file:/PATH; and then, where"
+                          " it is for one architecture only, that one's name such as x86-64 or arm64" },
         [KEY_USERS] = { set_ids, print_ids, free_ids, "names or numbers of users" },
         [KEY_GROUPS] = { set_ids, print_ids, free_ids, "names or numbers of groups" },
 };

@@ -213,6 +213,8 @@ Test(config, bad_values_are_refused_with_file_and_line)
                       ":2: MemoryMax=5K: it takes a size such as 512M, from 1M to infi");
         check_refused("[Admission]\nAllowSystemUsers=maybe\n", ":2:");
         check_refused("[Root busybox]\nKind=tarball\n", ":2: Kind=tarball: it takes busybox");
+        check_refused("[Root busybox]\nKind=\n", ":2: Kind=: it takes busybox");
+        check_refused("[Sessions]\n\nDefaultRoot=\n", ":3: DefaultRoot=: it takes the name of a root");
         check_refused("[Root busybox]\nCommand=sh \"-c\n", ":2: Command=");
         check_refused("[Root busybox]\nEnvironment=A\n", ":2: Environment=A: it takes words NAME=VALUE");
         check_refused("[Root busybox]\nEnvironment==A\n", ":2:");
@@ -222,7 +224,7 @@ Test(config, bad_values_are_refused_with_file_and_line)
 
 Test(config, bad_sources_are_refused)
 {
-        check_refused("[Root a]\nSource=http://x/y\n", ":2: Source=http://x/y: it takes http://");
+        check_refused("[Root a]\nSource=http://x/y\n", ":2: Source=http://x/y: it takes a URL of http");
         check_refused("[Root a]\nSource=ftp://x/y sha256:" DIGEST "\n", ":2:");
         check_refused("[Root a]\nSource=file:x\n", ":2:");
         check_refused("[Root a]\nSource=http://x/y sha256:12\n", ":2:");
@@ -239,7 +241,6 @@ Test(config, bad_sources_are_refused)
 Test(config, contradictions_are_refused)
 {
         check_refused("[Sessions]\nDefaultRoot=lab\n", ":2: DefaultRoot= names a root that is not there");
-        check_refused("[Sessions]\n\nDefaultRoot=\n", ":3: DefaultRoot=");
         check_refused("[Sessions]\nIdRangeFirst=600000\nIdRangeLast=700000\n", ":3: IdRangeFirst=");
         check_refused("[Sessions]\nIdRangeFirst=1879040000\n", ":2: IdRangeFirst=");
         check_refused("[Daemon]\nConnectionsMax=32\n", ":2: ConnectionsKeptForRoot=");

@@ -204,8 +204,8 @@ static int try_reload(Manager *m, char **ret_why)
                 r = use_config(m, config);
         if (r >= 0)
                 (void)TAKE_PTR(config);
-        else if (!*ret_why)
-                *ret_why = strdup(errno_text(r));
+        else if (!*ret_why && asprintf(ret_why, "it cannot be taken over: %s", errno_text(r)) < 0)
+                *ret_why = NULL;
         return r;
 }
 

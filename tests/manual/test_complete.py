@@ -248,10 +248,19 @@ def test_the_default_file_agrees(build, in_force):
     assert pages.read_configuration(pages.output(build.daemon, "--default-config")) == in_force
 
 
-def test_every_key_has_words_and_a_range(conf_page):
-    for item in conf_page.items:
-        if item.section == "SECTIONS" and item.first("Va") and item.subsection != "[User NAME]":
-            assert len(item.body) >= 3 and any(line.startswith("Takes ") for line in item.body), item.head
+BAD = '"'  # a value that no key takes
+
+
+def test_every_key_has_words_and_a_range(build, tmp_path, conf_page, in_force):
+    """The range that is told is the one that the daemon tells who sets a bad value."""
+    file = tmp_path / "bad.conf"
+    for section in in_force:
+        for key, item in keys_of(conf_page, kind_of(section)).items():
+            file.write_text(f"[{section}]\n{key}={BAD}\n")
+            done = subprocess.run([build.daemon, "--config", file, "--check-config"], capture_output=True, text=True)
+            takes = re.search(r"it takes (.*); correct it", done.stderr)
+            assert done.returncode == 1 and takes, (section, key, done.stderr)
+            assert f"Takes {takes[1]}." in item.body and len(item.body) >= 3, (section, key)
 
 
 def test_no_page_speaks_of_a_key_that_is_none(conf_page):

@@ -6,19 +6,33 @@
 
 #include "config-table.h"
 
-/* Text in mdoc(7): a sentence a line, no request, and no escape sequence. */
+#define WIDTH 79 /* of the page's source */
+
+/* Whether a line ends at this blank: each sentence begins a line of its own, and none is wider than WIDTH.
+ */
+static bool ends_line(const char *blank, size_t column)
+{
+        return blank[-1] == '.' || column + 1 + strcspn(blank + 1, " ") > WIDTH;
+}
+
+/* Text in mdoc(7): no line is a request, and there is no escape sequence. */
 static void print_text(const char *text, FILE *to)
 {
-        bool begins = true;
+        size_t column = 0;
 
         for (; *text; text++) {
-                if (begins && (*text == '.' || *text == '\''))
+                if (column > 0 && *text == ' ' && ends_line(text, column)) {
+                        fputc('\n', to);
+                        column = 0;
+                        continue;
+                }
+                if (column == 0 && (*text == '.' || *text == '\''))
                         fputs("\\&", to);
-                begins = !begins && *text == ' ' && text[-1] == '.';
                 if (*text == '\\')
                         fputs("\\e", to);
                 else
-                        fputc(begins ? '\n' : *text, to);
+                        fputc(*text, to);
+                column++;
         }
         fputc('\n', to);
 }

@@ -260,7 +260,7 @@ def test_every_key_has_words_and_a_range(build, tmp_path, conf_page, in_force):
             done = subprocess.run([build.daemon, "--config", file, "--check-config"], capture_output=True, text=True)
             takes = re.search(r"it takes (.*); correct it", done.stderr)
             assert done.returncode == 1 and takes, (section, key, done.stderr)
-            assert f"Takes {takes[1]}." in item.body and len(item.body) >= 3, (section, key)
+            assert f"Takes {takes[1]}." in " ".join(item.body) and len(item.body) >= 3, (section, key)
 
 
 def test_no_page_speaks_of_a_key_that_is_none(conf_page):

@@ -9,13 +9,15 @@ import harness
 import pages
 
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")  # fits no line with anything before it, and cannot be divided
+ACCEPTED = r"referenced manual not found|trailing delimiter: Ss \["  # ours are not installed yet; [Section] is a name
 OURS = {tuple(name.rsplit(".", 1)) for name in pages.NAMES}
 
 
 @pytest.mark.parametrize("name", pages.NAMES)
 def test_it_is_without_a_fault(name):
-    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", pages.path(name)], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", pages.path(name)], capture_output=True, text=True)
+    faults = re.findall(r".*: (?:STYLE|WARNING|ERROR|UNSUPP): .*", done.stdout + done.stderr)
+    assert not [fault for fault in faults if not re.search(ACCEPTED, fault)]
 
 
 @pytest.mark.parametrize("name", pages.NAMES)

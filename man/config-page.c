@@ -1,7 +1,7 @@
 /* Completes nsrootd.conf(5): reads the page on standard input and writes it to standard output with, for
- * each line "@KEYS SECTION@", the keys of that section as items of an mdoc list. So the manual's list is
- * made from the rows that the daemon reads by. Runs when the page is built; knows the table of keys and no
- * file. */
+ * each line "@KEYS SECTION@", the keys of that section as items of an mdoc list; for User, those that a
+ * [User NAME] may have. So the manual's lists are made from the rows that the daemon reads by. Runs when
+ * the page is built; knows the table of keys and no file. */
 #include <stdio.h>
 
 #include "config-table.h"

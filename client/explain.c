@@ -55,6 +55,7 @@ static const struct {
         { "rule",      "not-admitted",            "you may not use nsrootd: ask the administrator for Admit=yes"        },
         { "rule",      "root-users",
          "this root is not for you: ask the administrator to name you in its Users= or Groups="                         },
+        { "rule",      "too-many-groups",         "you are in more than 2048 groups: connect with fewer of them"        },
         { "rule",      "session-users",           "your uid is one of those that sessions run as"                       },
         { "rule",      "unmapped-user",           "your uid means nothing outside of your user namespace"               },
         { "rule",      "connections-per-user",    "you have too many connections to nsrootd: end some"                  },

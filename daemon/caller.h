@@ -4,7 +4,7 @@
 #include "policy.h"
 #include "server.h"
 
-/* Asks the kernel each time: who may be in 65,536 groups, which no connection is to keep in memory. -ENOMEM,
- * or what the kernel says. */
+/* Asks the kernel each time, so that no connection has its groups in memory. -E2BIG: they are too many
+ * (socket_peer_groups); then nothing but a refusal is for this peer. -ENOMEM. */
 int caller_of(const Peer *peer, Caller *ret);
 void caller_done(Caller *caller);

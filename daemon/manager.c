@@ -418,6 +418,10 @@ static int admit(const Peer *peer, const char **ret_rule, unsigned *ret_connecti
         Allowance allowance;
         int r = caller_of(peer, &caller);
 
+        if (r == -E2BIG) {
+                *ret_rule = "too-many-groups";
+                return 0;
+        }
         if (r < 0)
                 return r;
         policy_allowance(m->config, &caller, &allowance);

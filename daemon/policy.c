@@ -11,17 +11,15 @@ static bool is_system_user(uid_t uid)
         return uid > 0 && uid <= SYSTEM_UID_MAX;
 }
 
-static int compare_groups(const void *a, const void *b)
-{
-        gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-        return (x > y) - (x < y);
-}
-
 /* A group that a user namespace does not map has this number too, so it means no group at all. */
 static bool is_in_group(const Caller *caller, gid_t group)
 {
-        return group != NOBODY && bsearch(&group, caller->groups, caller->n_groups, sizeof(*caller->groups),
-                                          compare_groups) != NULL;
+        if (group == NOBODY)
+                return false;
+        for (size_t i = 0; i < caller->n_groups; i++)
+                if (caller->groups[i] == group)
+                        return true;
+        return false;
 }
 
 static bool is_about(const Rule *rule, const Caller *caller)

@@ -17,7 +17,7 @@
  * it: whoever was given ranges of group ids (subgid(5)) can do that in a user namespace. */
 typedef struct Caller {
         uid_t uid;
-        const gid_t *groups; /* the primary and the supplementary ones, ascending */
+        const gid_t *groups; /* the primary and the supplementary ones */
         size_t n_groups;
 } Caller;
 

@@ -89,58 +89,22 @@ int socket_accept(int listener, Peer *ret_peer)
         return TAKE_FD(fd);
 }
 
-/* With room for one more. */
-static int supplementary_groups(int fd, gid_t **ret, size_t *ret_n)
-{
-        socklen_t size = 0;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) < 0 && errno != ERANGE)
-                return -errno;
-
-        _cleanup_free_ gid_t *groups = malloc(size + sizeof(gid_t));
-        if (!groups)
-                return -ENOMEM;
-        if (size > 0 && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-                return -errno;
-        *ret = TAKE_PTR(groups);
-        *ret_n = size / sizeof(gid_t);
-        return 0;
-}
-
-static int compare_groups(const void *a, const void *b)
-{
-        gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-        return (x > y) - (x < y);
-}
-
-/* The kernel sorts them, by what they are outside of all user namespaces: so nearly always there is nothing
- * to do, which matters where there are many. */
-static void sort_groups(gid_t *groups, size_t n)
-{
-        for (size_t i = 1; i < n; i++)
-                if (groups[i - 1] > groups[i]) {
-                        qsort(groups, n, sizeof(*groups), compare_groups);
-                        return;
-                }
-}
-
-static void insert_group(gid_t *groups, size_t n, gid_t group)
-{
-        for (; n > 0 && groups[n - 1] > group; n--)
-                groups[n] = groups[n - 1];
-        groups[n] = group;
-}
-
 int socket_peer_groups(const Peer *peer, gid_t **ret, size_t *ret_n)
 {
-        gid_t *groups = NULL;
-        size_t n = 0;
-        int r = supplementary_groups(peer->socket, &groups, &n);
+        socklen_t size = 0;
+        if (getsockopt(peer->socket, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) < 0 && errno != ERANGE)
+                return -errno;
 
-        if (r < 0)
-                return r;
-        sort_groups(groups, n);
-        insert_group(groups, n, peer->gid);
-        *ret = groups;
-        *ret_n = n + 1;
+        size_t n = size / sizeof(gid_t);
+        if (n > PEER_GROUPS_MAX)
+                return -E2BIG;
+        _cleanup_free_ gid_t *groups = calloc(n + 1, sizeof(*groups));
+        if (!groups)
+                return -ENOMEM;
+        if (n > 0 && getsockopt(peer->socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+                return -errno;
+        groups[n++] = peer->gid;
+        *ret = TAKE_PTR(groups);
+        *ret_n = n;
         return 0;
 }

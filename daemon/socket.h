@@ -9,6 +9,10 @@
 int socket_listen(const char *path);
 /* Accepts one connection and says who made it. Both are the caller's: close_fd(peer->pidfd) too. */
 int socket_accept(int listener, Peer *ret_peer);
-/* The primary and the supplementary groups that whoever made the connection had when it did, ascending:
- * the kernel keeps them with the socket (SO_PEERGROUPS, unix(7)). Up to 65,537; *ret is the caller's. */
+/* The supplementary groups and the primary one that whoever made the connection had when it did: the kernel
+ * keeps them with the socket (SO_PEERGROUPS, socket(7)). *ret is the caller's. -E2BIG: there are too many.
+ *
+ * There may be 65,536, which take the kernel 3 ms to copy: a user who owns a range of group ids (subgid(5))
+ * could keep everybody waiting at next to no cost. Directories of users do not come near this number. */
+#define PEER_GROUPS_MAX 2048 /* supplementary ones */
 int socket_peer_groups(const Peer *peer, gid_t **ret, size_t *ret_n);

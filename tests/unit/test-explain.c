@@ -54,6 +54,8 @@ Test(explain, rules_limits_and_parameters)
               "refused: your uid is one of those that sessions run as");
         check(ERROR_REFUSED, "{\"rule\":\"not-admitted\"}", EXIT_OURS,
               "refused: you may not use nsrootd: ask the administrator for Admit=yes");
+        check(ERROR_REFUSED, "{\"rule\":\"too-many-groups\"}", EXIT_OURS,
+              "refused: you are in more than 2048 groups: connect with fewer of them");
         check(ERROR_REFUSED, "{\"rule\":\"root-users\"}", EXIT_OURS,
               "refused: this root is not for you: ask the administrator to name you in its Users= or "
               "Groups=");

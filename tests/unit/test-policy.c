@@ -310,21 +310,3 @@ Test(policy, who_changes_roots)
                 cr_expect_str_eq(error_text(&e, "rule") ?: "", rows[i].may ? "" : "change-roots");
         }
 }
-
-Test(policy, all_65536_groups_that_a_user_can_be_in)
-{
-        static gid_t groups[65536];
-        Rule rules[RULES_MAX];
-        Config c = with_sections(&config,
-                                 "[Group 2] TasksMax=60 [Group 65537] SessionsPerUser=9"
-                                 " [Group 131072] ConnectionsPerUser=7",
-                                 rules);
-        Allowance a;
-
-        for (size_t i = 0; i < ELEMENTSOF(groups); i++)
-                groups[i] = (gid_t)(2 * i + 2);
-        policy_allowance(&c, &(Caller){ 1000, groups, ELEMENTSOF(groups) }, &a);
-        cr_expect_eq(a.limits.tasks_max, 60);
-        cr_expect_eq(a.sessions_max, 3);
-        cr_expect_eq(a.connections_max, 7);
-}

@@ -240,11 +240,21 @@ def test_without_cgroup_v2(fresh_daemon):
     assert daemon.run("true").returncode == 0
 
 
+def controllers_of(daemon):
+    """Those that the kernel has for a session of this daemon."""
+    session = harness.Running(daemon, "sleep", "100")
+    path, mount = harness.cgroup_of(session.init), harness.cgroup2_mount()
+    there = (mount / path.strip("/") / "cgroup.controllers").read_text().split() if mount and path else []
+    session.close()
+    return set(there)
+
+
 def test_control_groups_are_what_limits_a_session(daemon):
+    there = controllers_of(daemon)
     host = daemon.call(DESCRIBE)["parameters"]["host"]
-    expect(doctor(daemon), "control-groups", "ok" if {"memory", "pids", "cpu"} <= set(host["controllers"]) else "degraded")
-    with_memory = "of memory" in doctor(daemon)["limits"]["detail"]
-    assert with_memory == ("memory" in host["controllers"])
+    assert set(host["controllers"]) == there & {"memory", "pids", "cpu", "io"}
+    expect(doctor(daemon), "control-groups", "ok" if {"memory", "pids", "cpu"} <= there else "degraded")
+    assert ("of memory" in doctor(daemon)["limits"]["detail"]) == ("memory" in there)
 
 
 def test_little_space(fresh_daemon):
@@ -447,6 +457,13 @@ def test_with_systemd_it_says_which_unit_to_start(build, place):
     assert "journalctl -u nsrootd" in checks["daemon"]["advice"]
     checks = with_systemd(build, place, "", "not-found inactive", "inactive")
     expect(checks, "daemon", "missing", advice="install nsrootd and its units")
+
+
+def test_the_states_of_the_units_are_those_after_nsrootd_was_asked(build, place):
+    """Of a service that fails when it is started by the question."""
+    state = "$(test -e $0.asked && echo failed || echo inactive; touch $0.asked)"
+    checks = with_systemd(build, place, "/run/nsrootd/varlink", "loaded active", state)
+    expect(checks, "daemon", "missing", "nsrootd.service failed")
 
 
 def test_with_systemd_the_unit_knows_how_many_descriptors_are_kept(build, place, version):

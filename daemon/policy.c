@@ -69,8 +69,11 @@ const char *policy_admit(const Config *c, const Caller *caller)
 int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const PolicyUsage *usage,
                      Error *e)
 {
+        const char *rule = policy_admit(c, caller);
         Allowance a;
 
+        if (rule)
+                return error_setf(e, ERROR_REFUSED, "rule", "%s", rule);
         policy_allowance(c, caller, &a);
         if (caller->uid != 0 && usage->sessions_of_user >= a.sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsPerUser");
@@ -117,10 +120,11 @@ int policy_check_root_use(const Config *c, const Caller *caller, const RootConfi
 
 int policy_check_root_change(const Config *c, const Caller *caller, Error *e)
 {
+        const char *rule = policy_admit(c, caller);
         Allowance a;
 
         policy_allowance(c, caller, &a);
-        if (!a.change_roots)
-                return error_setf(e, ERROR_ROOT_REFUSED, "rule", "change-roots");
-        return 0;
+        if (!rule && !a.change_roots)
+                rule = "change-roots";
+        return rule ? error_setf(e, ERROR_ROOT_REFUSED, "rule", "%s", rule) : 0;
 }

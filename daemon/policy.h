@@ -35,7 +35,8 @@ typedef struct PolicyUsage {
         size_t sessions_of_user, sessions;
 } PolicyUsage;
 
-/* 0, or -EREMOTEIO with *e: LimitReached{limit} or Refused{rule}. */
+/* Whether the caller may have one more session: 0, or -EREMOTEIO with *e: LimitReached{limit} or
+ * Refused{rule}. Admission is asked again: a connection may be older than the configuration. */
 int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const PolicyUsage *usage,
                      Error *e);
 
@@ -44,5 +45,6 @@ int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const
  * secret: everybody's List has it. */
 int policy_check_root_use(const Config *c, const Caller *caller, const RootConfig *root, Error *e);
 
-/* Whether the caller may pull, verify or remove roots: 0, or -EREMOTEIO with *e of the root interface. */
+/* Whether the caller may pull, verify or remove roots: 0, or -EREMOTEIO with *e of the root interface.
+ * Admission is asked again here, too. */
 int policy_check_root_change(const Config *c, const Caller *caller, Error *e);

@@ -306,18 +306,31 @@ def test_sessions_are_counted_by_what_their_user_may_have(fresh_daemon):
 # -- a reload ------------------------------------------------------------------------------------------------------
 
 def test_a_reload_changes_what_is_admitted_next_and_leaves_what_is_there(fresh_daemon):
-    daemon = fresh_daemon(f"[Limits]\nOpenFilesMax=100\n")
+    daemon = fresh_daemon("[Admission]\nChangeRoots=yes\n")
     member = Member(USER, STAFF)
-    with running(daemon, member), contextlib.closing(member.connect(daemon)) as idle:
-        assert serve(idle) == "served"
-        reload(daemon, f"[Admission]\nAdmit=no\n[Group {STAFF}]\nOpenFilesMax=200\n")
+    with running(daemon, member), contextlib.closing(member.connect(daemon)) as old:
+        assert serve(old) == "served"
+        reload(daemon, "[Admission]\nAdmit=no\nChangeRoots=yes\n")
         assert refused(daemon, member) == ("Refused", {"rule": "not-admitted"})
         assert [s["state"] for s in daemon.sessions()] == ["running"]
-        assert serve(idle) == "served"
-        last = list(idle.stream(SESSION + "Run", {"arguments": ["sh", "-c", "exit $(ulimit -n)"]}))[-1]
-        assert last["session"]["result"]["code"] == 200, "a session is given what is in force when it starts"
-        reload(daemon, f"[Group {STAFF}]\nOpenFilesMax=150\n")
-        assert open_files(daemon, member) == 150
+        assert len(old.call(SESSION + "List")["sessions"]) == 1
+        for method, more in (SESSION + "Run", True), (ROOT + "Pull", False), (ROOT + "Remove", False):
+            with pytest.raises(VarlinkError, match="Refused .*not-admitted"):
+                old.call(method, {} if more else {"name": "busybox"}, more=more)
+        reload(daemon, "")
+        assert serve(old) == "served"
+        assert Member(USER).run(daemon, "echo in") == "in"
+
+
+def test_a_session_has_the_limits_that_are_in_force_when_it_starts(fresh_daemon):
+    daemon = fresh_daemon()
+    member = Member(USER, STAFF)
+    with contextlib.closing(member.connect(daemon)) as c:
+        for n in 100, 200:
+            reload(daemon, f"[Group {STAFF}]\nOpenFilesMax={n}\n")
+            last = list(c.stream(SESSION + "Run", {"arguments": ["sh", "-c", "exit $(ulimit -n)"]}))[-1]
+            assert last["session"]["result"]["code"] == n
+        assert open_files(daemon, member) == 200
         assert open_files(daemon, Member(USER)) == 4096
 
 

@@ -282,6 +282,22 @@ Test(policy, who_may_use_a_root)
         }
 }
 
+Test(policy, who_is_not_admitted_any_more)
+{
+        Rule rules[RULES_MAX];
+        Config c = with_sections(&config, "[User 1000] Admit=no ChangeRoots=yes", rules);
+        _cleanup_error_ Error e = { 0 };
+
+        cr_expect_eq(policy_check_run(&c, CALLER(1000, 10), &(Spec){ 0 }, &(PolicyUsage){ 0 }, &e),
+                     -EREMOTEIO);
+        cr_expect_str_eq(e.name, ERROR_REFUSED);
+        cr_expect_str_eq(error_text(&e, "rule") ?: "", "not-admitted");
+        error_done(&e);
+        cr_expect_eq(policy_check_root_change(&c, CALLER(1000, 10), &e), -EREMOTEIO);
+        cr_expect_str_eq(e.name, ERROR_ROOT_REFUSED);
+        cr_expect_str_eq(error_text(&e, "rule") ?: "", "not-admitted");
+}
+
 Test(policy, who_changes_roots)
 {
         static const struct {

@@ -150,12 +150,13 @@ def test_who_waits_for_a_root_that_goes_is_told_and_who_waits_for_another_is_ser
     """Two downloads hang at a server that says nothing, while their roots go and stay."""
     server = socket.create_server(("127.0.0.1", 0))
     source = f"Source=\nSource=http://127.0.0.1:{server.getsockname()[1]}/x sha256:{'0' * 64}\n"
-    reload(daemon, f"[Root goes]\n{source}[Root stays]\n{source}Source=file:/bin/busybox\n")
+    once = "[Daemon]\nDownloadAttempts=1\n"
+    reload(daemon, f"{once}[Root goes]\n{source}[Root stays]\n{source}Source=file:/bin/busybox\n")
     with server, Connection(daemon.socket, USER) as going, Connection(daemon.socket, USER) as staying:
         going.send_call("org.nsroot.session.Run", {"root": "goes", "arguments": ["true"]}, more=True)
         staying.send_call("org.nsroot.session.Run", {"root": "stays", "arguments": ["true"]}, more=True)
         held = [server.accept()[0] for _ in range(2)]
-        assert reload(daemon, f"[Root stays]\n{source}Source=file:/bin/busybox\n") == {"parameters": {}}
+        assert reload(daemon, f"{once}[Root stays]\n{source}Source=file:/bin/busybox\n") == {"parameters": {}}
         assert going.receive()["error"] == "io.systemd.System"
         for s in held:
             s.close()

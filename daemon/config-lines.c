@@ -88,6 +88,14 @@ static const char *find_fault(const char *text, size_t length)
         return length > LINE_LENGTH_MAX ? "longer than 8192 characters; make it shorter" : NULL;
 }
 
+/* What some editors begin a file with. */
+static char *without_bom(char *text)
+{
+        static const char bom[] = "\xEF\xBB\xBF";
+
+        return strncmp(text, bom, strlen(bom)) == 0 ? text + strlen(bom) : text;
+}
+
 static size_t without_line_end(const char *text, size_t length)
 {
         while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
@@ -107,7 +115,8 @@ static char *next_line(Lines *l)
         l->number++;
         length = (ssize_t)without_line_end(l->text, (size_t)length);
         l->text[length] = '\0';
-        text = l->text + strspn(l->text, BLANKS);
+        text = l->number == 1 ? without_bom(l->text) : l->text;
+        text += strspn(text, BLANKS);
         fault = is_comment(text) ? NULL : find_fault(l->text, (size_t)length);
         if (fault)
                 lines_fail(l, -EINVAL, "%s", fault);

@@ -419,7 +419,7 @@ def test_a_directory_that_cannot_be_searched(machine, build, nsrootd):
     machine.write(f"{VENDOR}/{MAIN}", "[Limits]\n")
     machine.path(ETC).chmod(0o700)
     done = machine.run("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups", build.daemon, "--check-config")
-    check_refused(done, f"{ETC}/{MAIN}", "cannot be read: Permission denied")
+    check_refused(done, f"{ETC}/{MAIN}: cannot be read: Permission denied")
 
 
 def test_a_file_in_place_of_a_directory(machine, nsrootd):

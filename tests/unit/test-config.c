@@ -74,6 +74,23 @@ static char *dump(const Config *c)
         return text;
 }
 
+/* What is said about a file that loads all the same. */
+static char *warnings(const char *text)
+{
+        static char said[4096];
+        int pipe_fds[2], saved = dup(STDERR_FILENO);
+        ssize_t n;
+
+        log_setup(LOG_NOTICE);
+        cr_assert_eq(pipe2(pipe_fds, O_NONBLOCK), 0);
+        dup2(pipe_fds[1], STDERR_FILENO);
+        config_free(load(text));
+        dup2(saved, STDERR_FILENO);
+        n = read(pipe_fds[0], said, sizeof(said) - 1);
+        said[MAX(n, 0)] = '\0';
+        return said;
+}
+
 Test(config, defaults)
 {
         _cleanup_(config_freep) Config *c = load("");
@@ -310,6 +327,13 @@ Test(config, values_are_cut_out_of_a_line)
         }
 }
 
+Test(config, what_editors_of_other_systems_write)
+{
+        cr_expect_str_eq(warnings("\xEF\xBB\xBF[Limits]\r\nTasksMax=9\r\n"), "");
+        _cleanup_(config_freep) Config *c = load("\xEF\xBB\xBF[Limits]\r\nTasksMax=9\r\n");
+        cr_expect_eq(c->everybody.limits.tasks_max, 9);
+}
+
 static const Rule *rule(const Config *c, const char *name, bool of_group)
 {
         const Rule *found = NULL;
@@ -401,23 +425,6 @@ Test(config, a_long_comment_is_no_line)
         snprintf(text, sizeof(text), "#%0300d\n[Limits]\nTasksMax=9\n", 0);
         _cleanup_(config_freep) Config *c = load(text);
         cr_expect_eq(c->everybody.limits.tasks_max, 9);
-}
-
-/* What is said about a file that loads all the same. */
-static char *warnings(const char *text)
-{
-        static char said[4096];
-        int pipe_fds[2], saved = dup(STDERR_FILENO);
-        ssize_t n;
-
-        log_setup(LOG_NOTICE);
-        cr_assert_eq(pipe2(pipe_fds, O_NONBLOCK), 0);
-        dup2(pipe_fds[1], STDERR_FILENO);
-        config_free(load(text));
-        dup2(saved, STDERR_FILENO);
-        n = read(pipe_fds[0], said, sizeof(said) - 1);
-        said[MAX(n, 0)] = '\0';
-        return said;
 }
 
 static void check_warning(const char *text, const char *expected)

@@ -37,13 +37,14 @@ static const struct {
         { ERROR_REFUSED,                 "refused: {rule}"                                                     },
         { ERROR_ROOT_NO_SUCH_ROOT,       "there is no root {name}: 'nsrootctl root list' shows those there are"},
         { ERROR_ROOT_IN_USE,             "root {name} is in use by {sessions} sessions: end them first"        },
-        { ERROR_ROOT_SOURCE_UNAVAILABLE, "cannot get the root from {source}: {reason}"                         },
+        { ERROR_ROOT_SOURCE_UNAVAILABLE, "cannot get the root from {source}: {reason}[ ({retry})]"             },
         { ERROR_ROOT_DIGEST_MISMATCH,
-         "what was downloaded is not what is expected: its digest is {found}, not {expected}"                  },
-        { ERROR_ROOT_BAD_BINARY,         "{source} is of no use as a root: {reason}"                           },
-        { ERROR_ROOT_NO_SPACE,
-         "no space for the root[: {neededBytes} bytes are needed] in nsrootd's state directory"                },
-        { ERROR_ROOT_REFUSED,            "refused: {rule}"                                                     },
+         "what was downloaded is not what is expected: its digest is {found}, not {expected}[ ({retry})]"      },
+        { ERROR_ROOT_BAD_BINARY,         "{source} is of no use as a root: {reason}[ ({retry})]"               },
+        { ERROR_ROOT_NO_SPACE,           "no space for the root[: {neededBytes} bytes are needed] in nsrootd's state "
+         "directory[ ({retry})]"                                                                                 },
+        { ERROR_ROOT_CACHE_UNUSABLE,                             "the root cannot be made: {reason}[ ({retry})]"},
+        { ERROR_ROOT_REFUSED,                             "refused: {rule}"                                                                                        },
 };
 
 /* What some values of parameters mean to people, and what can be done. */
@@ -133,24 +134,32 @@ static bool write_words(FILE *stream, const char *words, const char *end, struct
         return complete;
 }
 
-/* As write_words for a whole template with at most one optional part. */
-static void write_template(FILE *stream, const char *words, struct json_object *parameters)
+/* Writes an optional part, if all that it names is there. */
+static void write_part(FILE *stream, const char *words, const char *end, struct json_object *parameters)
 {
         _cleanup_free_ char *part = NULL;
-        const char *open = strchrnul(words, '['), *close = strchrnul(open, ']');
         size_t size;
-        FILE *memory;
+        FILE *memory = open_memstream(&part, &size);
 
-        write_words(stream, words, open, parameters);
-        if (*open == '\0')
-                return;
-        memory = open_memstream(&part, &size);
         if (!memory)
                 return;
-        bool complete = write_words(memory, open + 1, close, parameters);
+        bool complete = write_words(memory, words, end, parameters);
         if (fclose(memory) == 0 && complete)
                 fputs(part, stream);
-        write_words(stream, close + 1, NULL, parameters);
+}
+
+/* As write_words for a whole template with its optional parts. */
+static void write_template(FILE *stream, const char *words, struct json_object *parameters)
+{
+        while (*words) {
+                const char *open = strchrnul(words, '['), *close = strchrnul(open, ']');
+
+                write_words(stream, words, open, parameters);
+                if (*open == '\0')
+                        return;
+                write_part(stream, open + 1, close, parameters);
+                words = close + 1;
+        }
 }
 
 static char *fill_in(const char *words, struct json_object *parameters)

@@ -44,6 +44,7 @@
 #define ERROR_ROOT_DIGEST_MISMATCH    ROOT ".DigestMismatch"
 #define ERROR_ROOT_BAD_BINARY         ROOT ".BadBinary"
 #define ERROR_ROOT_NO_SPACE           ROOT ".NoSpace"
+#define ERROR_ROOT_CACHE_UNUSABLE     ROOT ".CacheUnusable"
 #define ERROR_ROOT_REFUSED            ROOT ".Refused"
 
 /* Exit statuses of nsrootctl that are ours and not the command's. */

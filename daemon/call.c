@@ -72,6 +72,11 @@ static int send_reply(Call *c, json_object *parameters, bool continues, Fds *fds
         return r < 0 ? r : send_text(c, text, length, fds);
 }
 
+bool call_has_backlog(const Call *c)
+{
+        return connection_has_backlog(c->client->connection);
+}
+
 void call_notify(Call *c, json_object *parameters, Fds *fds)
 {
         Connection *connection = c->client->connection;

@@ -287,6 +287,11 @@ const Peer *connection_peer(const Connection *c)
         return &c->peer;
 }
 
+bool connection_has_backlog(const Connection *c)
+{
+        return link_queued(c->link) > 0;
+}
+
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds)
 {
         if (c->phase >= PHASE_DOOMED)

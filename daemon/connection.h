@@ -36,6 +36,8 @@ const Peer *connection_peer(const Connection *c);
 /* Sends one message and its descriptors (may be NULL; what is left in *fds was not sent). -E2BIG: longer
  * than a message may be, and nothing else happened. Every other failure dooms the connection. */
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds);
+/* Whether some of what was sent waits for the peer to read. */
+bool connection_has_backlog(const Connection *c);
 /* The message in hand gets no answer, so that nobody waits: what is done about it survives a hang-up. */
 void connection_expects_no_answer(Connection *c);
 /* The message in hand is dealt with; the next may be read. */

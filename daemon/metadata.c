@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -121,6 +122,16 @@ static int file_name(const char *name, char **ret)
         return asprintf(ret, "%s.json", name) < 0 ? -ENOMEM : 0;
 }
 
+/* Nothing that a read might wait for. */
+static int check_regular(int dir_fd, const char *file)
+{
+        struct stat st;
+
+        if (fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) ? 0 : -EBADMSG;
+}
+
 int metadata_read(int dir_fd, const char *name, Metadata *ret)
 {
         _cleanup_(metadata_done) Metadata m = {};
@@ -129,6 +140,8 @@ int metadata_read(int dir_fd, const char *name, Metadata *ret)
         int r;
 
         r = file_name(name, &file);
+        if (r >= 0)
+                r = check_regular(dir_fd, file);
         if (r >= 0)
                 r = read_file_at(dir_fd, file, METADATA_SIZE_MAX, &text, &length);
         if (r >= 0)
@@ -160,6 +173,21 @@ static int write_synced(int dir_fd, const char *name, const char *text)
         return fsync(fd) < 0 ? -errno : 0;
 }
 
+/* A directory there is none of ours. */
+static int put_in_place(int dir_fd, const char *temporary, const char *file)
+{
+        int r;
+
+        if (renameat(dir_fd, temporary, dir_fd, file) == 0)
+                return 0;
+        if (errno != EISDIR)
+                return -errno;
+        r = tree_remove(dir_fd, file);
+        if (r < 0)
+                return r;
+        return renameat(dir_fd, temporary, dir_fd, file) < 0 ? -errno : 0;
+}
+
 int metadata_write(int dir_fd, const Metadata *m)
 {
         _cleanup_free_ char *file = NULL, *text = NULL;
@@ -174,8 +202,8 @@ int metadata_write(int dir_fd, const Metadata *m)
         if (r < 0)
                 return r;
         r = write_synced(dir_fd, temporary, text);
-        if (r >= 0 && renameat(dir_fd, temporary, dir_fd, file) < 0)
-                r = -errno;
+        if (r >= 0)
+                r = put_in_place(dir_fd, temporary, file);
         if (r < 0) {
                 unlinkat(dir_fd, temporary, 0);
                 return r;
@@ -191,7 +219,8 @@ int metadata_remove(int dir_fd, const char *name)
         r = file_name(name, &file);
         if (r < 0)
                 return r;
-        if (unlinkat(dir_fd, file, 0) < 0 && errno != ENOENT)
-                return -errno;
+        r = tree_remove(dir_fd, file);
+        if (r < 0)
+                return r;
         return fsync(dir_fd) < 0 ? -errno : 0;
 }

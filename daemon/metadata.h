@@ -21,6 +21,6 @@ int metadata_format(const Metadata *m, char **ret);
 
 /* The file NAME.json below dir_fd. */
 int metadata_read(int dir_fd, const char *name,
-                  Metadata *ret);                  /* -ENOENT; -EBADMSG also if it is another name's */
+                  Metadata *ret); /* -ENOENT; -EBADMSG also if it is another name's, or no file */
 int metadata_write(int dir_fd, const Metadata *m); /* all of it or nothing, and synced */
 int metadata_remove(int dir_fd, const char *name); /* 0 if it is not there */

@@ -79,7 +79,7 @@ static Pull *pull_free(Pull *p)
 }
 DEFINE_CLEANUP(Pull *, pull_free);
 
-static struct json_object *progress(const PullProgress *p)
+struct json_object *describe_progress(const PullProgress *p)
 {
         struct json_object *o = json_object_new_object();
 
@@ -92,7 +92,7 @@ static struct json_object *progress(const PullProgress *p)
 static void answer_finished(const Methods *m, Call *c, const char *name)
 {
         const PullProgress finished = { .state = PULL_FINISHED, .done_bytes = -1, .total_bytes = -1 };
-        struct json_object *reply = progress(&finished);
+        struct json_object *reply = describe_progress(&finished);
 
         describe_put(reply, "root", describe_by_name(m->roots, name));
         call_reply(c, reply, NULL);
@@ -102,8 +102,8 @@ static void pull_on_progress(const PullProgress *p, void *userdata)
 {
         Pull *pull = userdata;
 
-        if (call_more(pull->call))
-                call_notify(pull->call, progress(p), NULL);
+        if (call_more(pull->call) && !call_has_backlog(pull->call))
+                call_notify(pull->call, describe_progress(p), NULL);
 }
 
 static void pull_on_finished(int r, const Error *e, Root *root, void *userdata)
@@ -149,6 +149,7 @@ static int pull(Methods *m, Call *c, char **name, Error *e)
         if (!p)
                 return -ENOMEM;
         *p = (Pull){ .methods = m, .call = c, .name = TAKE_PTR(*name) };
+        roots_retry(m->roots, p->name);
         r = roots_ensure(m->roots, p->name, &handlers, p, &p->wait, e);
         if (r < 0)
                 return r;

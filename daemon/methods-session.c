@@ -107,6 +107,11 @@ static int oom_score_adj_of(const Peer *peer)
         return read_file_at(AT_FDCWD, path, 16, &text, NULL) < 0 ? 0 : atoi(text);
 }
 
+static const char *root_name_of(const Run *run)
+{
+        return run->request.spec.root ?: run->methods->config->default_root;
+}
+
 /* Whether policy lets the caller have this session now, in this root (NULL: there is none of that name), and
  * within which limits. */
 static int check_policy(Run *run, const RootConfig *root, Error *e)
@@ -167,6 +172,21 @@ static void run_start(Run *run, Root *root)
         else
                 call_fail(run->call, r);
         run_free(run);
+}
+
+/* One reply more that its reader has no time for would be one too many. */
+static void run_on_progress(const PullProgress *p, void *userdata)
+{
+        Run *run = userdata;
+        struct json_object *reply, *preparation;
+
+        if (run->request.spec.progress != 1 || call_has_backlog(run->call))
+                return;
+        reply = json_object_new_object();
+        preparation = describe_progress(p);
+        describe_put(preparation, "root", json_object_new_string(root_name_of(run)));
+        describe_put(reply, "preparation", preparation);
+        call_notify(run->call, reply, NULL);
 }
 
 static void run_on_pulled(int r, const Error *e, Root *root, void *userdata)
@@ -237,15 +257,10 @@ static int run_new(Methods *m, Call *c, Run **ret)
         return 0;
 }
 
-static const char *root_name_of(const Run *run)
-{
-        return run->request.spec.root ?: run->methods->config->default_root;
-}
-
 /* Starts at once, or as soon as the root is made. */
 static int run_with_root(Run **run, Error *e)
 {
-        static const RootsHandlers handlers = { .finished = run_on_pulled };
+        static const RootsHandlers handlers = { .progress = run_on_progress, .finished = run_on_pulled };
         Methods *m = (*run)->methods;
         const char *name = root_name_of(*run);
         Root *root;

@@ -26,3 +26,6 @@ extern const Method session_methods[], root_methods[];
 
 /* methods-host.c: the one of org.nsroot.session that is about no session. */
 int method_describe(Call *c, struct json_object *parameters, void *userdata, Error *e);
+
+/* methods-root.c: how far a root is that is being made; {state, doneBytes, totalBytes}. */
+struct json_object *describe_progress(const PullProgress *p);

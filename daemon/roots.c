@@ -1,7 +1,9 @@
 #include "roots.h"
 
 #include <fcntl.h>
+#include <strings.h>
 #include <sys/queue.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -10,6 +12,7 @@
 #include "metadata.h"
 #include "protocol.h"
 #include "pull.h"
+#include "setback.h"
 #include "store.h"
 #include "tree.h"
 
@@ -30,6 +33,7 @@ struct RootsWait {
         Entry *entry;
         RootsHandlers handlers;
         void *userdata;
+        bool is_told; /* how far it is */
 };
 
 LIST_HEAD(Waits, RootsWait);
@@ -39,8 +43,9 @@ LIST_HEAD(Waits, RootsWait);
 struct Entry {
         Roots *roots;
         const RootConfig *config;
-        Root *root;
+        Root *root; /* it may be outdated: is_current() */
         Pull *pull;
+        Setback setback; /* of the last pull */
         struct Waits waits;
         sd_event_source *settle;
 };
@@ -151,15 +156,35 @@ static int load(const Roots *r, const RootConfig *config, Root **ret)
         int k;
 
         k = metadata_read(r->store.names_fd, config->name, &m);
-        if (k >= 0)
-                k = root_open(r, config, &m, ret);
-        if (k == -ENOENT)
-                return 0;
         if (k == -EBADMSG || k == -E2BIG) {
                 log_warning("Root %s: its metadata is damaged; it will be made again", config->name);
                 return 0;
         }
-        return k;
+        if (k >= 0)
+                k = root_open(r, config, &m, ret);
+        if (k < 0 && k != -ENOENT && k != -ENOMEM)
+                log_warning("Root %s: cannot be read: %s; it will be made again", config->name,
+                            errno_text(k));
+        return k == -ENOMEM ? k : 0;
+}
+
+/* Whether one of the sources would still give this: who changes a digest in the configuration, or takes a
+ * source away, does not want what came of it any more. */
+static bool is_vouched_for(const Metadata *m, const RootConfig *config)
+{
+        for (size_t i = 0; i < config->n_sources; i++) {
+                const RootSource *s = &config->sources[i];
+
+                if (s->digest ? strcasecmp(s->digest, m->binary_digest) == 0 : streq(s->url, m->source))
+                        return true;
+        }
+        return false;
+}
+
+/* One that is not stays on the disk until there is another: a configuration may come back. */
+static bool is_current(const Entry *e)
+{
+        return e->root && is_vouched_for(&e->root->metadata, e->config);
 }
 
 /* The tree first and then its name: a crash in between leaves a tree without a name, which the next start
@@ -178,13 +203,12 @@ static int commit(const Entry *e, Metadata *built, const char *build, Root **ret
         return r < 0 ? r : root_open(e->roots, e->config, built, ret);
 }
 
-static bool is_shared(const Entry *e)
+/* Another name is of the same tree, now that this root is no entry's any more. */
+static bool is_shared(const Roots *r, const Root *root)
 {
-        const Roots *r = e->roots;
-
         for (size_t i = 0; i < r->n_entries; i++)
-                if (r->entries[i] != e && r->entries[i]->root &&
-                    streq(r->entries[i]->root->metadata.digest, e->root->metadata.digest))
+                if (r->entries[i] && r->entries[i]->root &&
+                    streq(r->entries[i]->root->metadata.digest, root->metadata.digest))
                         return true;
         return false;
 }
@@ -203,29 +227,57 @@ static int bury(const Roots *r, Root *root)
         return k == -ENOENT ? 0 : k;
 }
 
+/* Nobody gets it from now on, whatever becomes of its files. */
 static int drop(Entry *e)
 {
+        Root *root = TAKE_PTR(e->root);
         int k;
 
+        root->config = NULL; /* which goes with a reload, that does not find this root any more */
         k = metadata_remove(e->roots->store.names_fd, e->config->name);
-        if (k >= 0 && !is_shared(e))
-                k = bury(e->roots, e->root);
-        if (k >= 0)
-                e->root = root_unref(e->root);
+
+        if (k >= 0 && !is_shared(e->roots, root))
+                k = bury(e->roots, root);
+        root_unref(root);
         return k;
 }
 
-/* Every name of a tree that turned out to be damaged. */
+/* Every name of a tree that turned out to be damaged. The first failure is returned. */
 static int drop_all(Roots *r, const char *digest)
 {
         char copy[DIGEST_HEX_SIZE];
-        int k = 0;
+        int first = 0;
 
         memcpy(copy, digest, sizeof(copy));
-        for (size_t i = 0; i < r->n_entries && k >= 0; i++)
-                if (r->entries[i]->root && streq(r->entries[i]->root->metadata.digest, copy))
-                        k = drop(r->entries[i]);
-        return k;
+        for (size_t i = 0; i < r->n_entries; i++)
+                if (r->entries[i]->root && streq(r->entries[i]->root->metadata.digest, copy)) {
+                        int k = drop(r->entries[i]);
+                        first = first < 0 ? first : k;
+                }
+        return first;
+}
+
+static bool is_wanted(const char *digest, void *userdata)
+{
+        const Roots *r = userdata;
+
+        for (size_t i = 0; i < r->n_entries; i++) {
+                const Entry *e = r->entries[i];
+
+                for (size_t k = 0; !is_current(e) && k < e->config->n_sources; k++)
+                        if (e->config->sources[k].digest && streq(e->config->sources[k].digest, digest))
+                                return true;
+        }
+        return false;
+}
+
+/* Downloads of what nobody wants any more, or wants again. */
+static void clean_partials(Roots *r)
+{
+        int k = store_partials_clean(&r->store, is_wanted, r);
+
+        if (k < 0)
+                log_warning("Cannot remove old downloads: %s", errno_text(k));
 }
 
 /* ---- Waiting and pulling
@@ -253,6 +305,13 @@ static void finish_waits(Entry *e, int r, const Error *error)
         }
 }
 
+static void tell(RootsWait *w, const PullProgress *p)
+{
+        w->is_told = true;
+        if (w->handlers.progress)
+                w->handlers.progress(p, w->userdata);
+}
+
 static void on_pull_progress(const PullProgress *p, void *userdata)
 {
         Entry *e = userdata;
@@ -260,8 +319,19 @@ static void on_pull_progress(const PullProgress *p, void *userdata)
 
         for (w = LIST_FIRST(&e->waits); w; w = next) {
                 next = LIST_NEXT(w, list); /* a handler may cancel its own wait */
-                if (w->handlers.progress)
-                        w->handlers.progress(p, w->userdata);
+                tell(w, p);
+        }
+}
+
+/* Who came later is told at once what the others know. */
+static void tell_late(Entry *e)
+{
+        RootsWait *w, *next;
+
+        for (w = LIST_FIRST(&e->waits); w; w = next) {
+                next = LIST_NEXT(w, list);
+                if (!w->is_told)
+                        tell(w, pull_progress(e->pull));
         }
 }
 
@@ -286,22 +356,64 @@ static void log_pull_failed(const Entry *e, int r, const Error *error)
                     r == -EREMOTEIO && reason ? ": " : "", reason ? reason : "");
 }
 
+/* What this machine's errors mean to who waits for a root, and what can be done about them. */
+static int explain_failure(int r, Error *ret)
+{
+        switch (r) {
+        case -EREMOTEIO:
+        case -ENOMEM:
+        case -ECANCELED:
+                return r;
+        case -ENOSPC:
+        case -EDQUOT:
+                return error_set(ret, ERROR_ROOT_NO_SPACE);
+        case -EROFS:
+                return error_setf(ret, ERROR_ROOT_CACHE_UNUSABLE, "reason",
+                                  "nsrootd's state directory is on a read-only filesystem: remount it "
+                                  "writable, or choose another");
+        default:
+                return error_setf(ret, ERROR_ROOT_CACHE_UNUSABLE, "reason",
+                                  "nsrootd's state directory: %s: see the kernel's log", errno_text(r));
+        }
+}
+
+/* The new one is in its place: the one before, if it is another, waits for its last session. */
+static int replace(Entry *e, Metadata *built, const char *build)
+{
+        Root *old = TAKE_PTR(e->root), *new = NULL;
+        int r = commit(e, built, build, &new), k;
+
+        e->root = r < 0 ? old : new;
+        if (r < 0 || !old)
+                return r;
+        old->config = NULL;
+        k = is_shared(e->roots, old) ? 0 : bury(e->roots, old);
+        if (k < 0)
+                log_warning("Root %s: its old tree cannot be removed: %s", e->config->name, errno_text(k));
+        root_unref(old);
+        return r;
+}
+
 static void on_pulled(int r, const Error *error, Metadata *built, const char *build, void *userdata)
 {
         Entry *e = userdata;
         _cleanup_(pull_freep) Pull *pull = TAKE_PTR(e->pull); /* its error is used below */
-        _cleanup_error_ Error no_space = {};
+        _cleanup_error_ Error explained = {};
 
         if (r >= 0)
-                r = commit(e, built, build, &e->root);
-        if (r == -ENOSPC || r == -EDQUOT) {
-                r = error_set(&no_space, ERROR_ROOT_NO_SPACE);
-                error = &no_space;
+                r = replace(e, built, build);
+        if (r < 0 && r != -EREMOTEIO) {
+                r = explain_failure(r, &explained);
+                error = &explained;
         }
-        if (r >= 0)
+        if (r >= 0) {
                 log_pulled(e);
-        else
+                setback_forget(&e->setback);
+                clean_partials(e->roots);
+        } else {
                 log_pull_failed(e, r, error);
+                setback_note(&e->setback, r, error, now_usec(CLOCK_MONOTONIC));
+        }
         finish_waits(e, r, error);
 }
 
@@ -330,16 +442,28 @@ static int start_pull(Entry *e)
         return pull_start(r->event, &job, &handlers, e, &e->pull);
 }
 
+static void finish_with_setback(Entry *e)
+{
+        _cleanup_error_ Error error = {};
+        int r = setback_tell(&e->setback, now_usec(CLOCK_MONOTONIC), &error);
+
+        finish_waits(e, r, &error);
+}
+
 static int on_settle(sd_event_source *s, void *userdata)
 {
         Entry *e = userdata;
         int r;
 
-        if (e->root) {
+        if (is_current(e)) {
                 finish_waits(e, 0, NULL);
         } else if (LIST_EMPTY(&e->waits)) {
                 e->pull = pull_free(e->pull);
-        } else if (!e->pull) {
+        } else if (e->pull) {
+                tell_late(e);
+        } else if (setback_lasts(&e->setback, now_usec(CLOCK_MONOTONIC))) {
+                finish_with_setback(e);
+        } else {
                 r = start_pull(e);
                 if (r < 0)
                         finish_waits(e, r, NULL);
@@ -361,6 +485,7 @@ static Entry *entry_free(Entry *e)
                 return NULL;
         sd_event_source_disable_unref(e->settle);
         pull_free(e->pull);
+        setback_forget(&e->setback);
         if (e->root)
                 e->root->config = NULL; /* a session may still use it */
         root_unref(e->root);
@@ -408,6 +533,24 @@ static int no_such_root(Error *e, const char *name)
         return error_setf(e, ERROR_ROOT_NO_SUCH_ROOT, "name", "%s", name);
 }
 
+static bool has_same_sources(const RootConfig *a, const RootConfig *b)
+{
+        if (a->n_sources != b->n_sources)
+                return false;
+        for (size_t i = 0; i < a->n_sources; i++)
+                if (!streq(a->sources[i].url, b->sources[i].url) ||
+                    !streq(a->sources[i].digest ?: "", b->sources[i].digest ?: ""))
+                        return false;
+        return true;
+}
+
+/* Who waits, waits for what is made in the new way. */
+static void begin_anew(Entry *e)
+{
+        e->pull = pull_free(e->pull);
+        (void)settle_soon(e); /* cannot fail: the source exists */
+}
+
 /* The entry of a name that stays, taken out of the old list; NULL: there is none. */
 static Entry *adopt(Roots *r, const RootConfig *config)
 {
@@ -417,6 +560,9 @@ static Entry *adopt(Roots *r, const RootConfig *config)
         if (i < 0)
                 return NULL;
         e = TAKE_PTR(r->entries[i]);
+        if (e->pull && !has_same_sources(e->config, config))
+                begin_anew(e);
+        setback_forget(&e->setback); /* perhaps that was what the reload is for */
         e->config = config;
         if (e->root)
                 e->root->config = config;
@@ -470,11 +616,24 @@ int roots_set_config(Roots *r, const Config *config)
                 if (old[i])
                         entry_cancel(old[i]);
         free(old);
+        clean_partials(r);
         return 0;
 }
 
 /* ---- For the rest of the daemon
  * ------------------------------------------------------------------------------- */
+
+/* What cannot be removed now is removed later, and until then it is in nobody's way. */
+static void clean_store(const Roots *r)
+{
+        int k = store_clean(&r->store);
+
+        if (k == -EROFS)
+                log_warning("The state directory is on a read-only filesystem: roots that are there can be "
+                            "used, others cannot be made.");
+        else if (k < 0)
+                log_warning("Cannot remove what was left in the state directory: %s", errno_text(k));
+}
 
 int roots_new(sd_event *event, int state_fd, const Config *config, const char *fetch_path, Roots **ret)
 {
@@ -489,7 +648,7 @@ int roots_new(sd_event *event, int state_fd, const Config *config, const char *f
         helper_user(&r->helper_uid, &r->helper_gid);
         k = store_open(state_fd, &r->store);
         if (k >= 0)
-                k = store_clean(&r->store);
+                clean_store(r);
         if (k >= 0)
                 k = roots_set_config(r, config);
         if (k < 0)
@@ -520,10 +679,18 @@ int roots_get(Roots *r, const char *name, Root **ret, Error *e)
 
         if (!entry)
                 return no_such_root(e, name);
-        if (!entry->root)
+        if (!is_current(entry))
                 return 0;
         *ret = root_ref(entry->root);
         return 1;
+}
+
+void roots_retry(Roots *r, const char *name)
+{
+        Entry *entry = find(r, name);
+
+        if (entry)
+                setback_forget(&entry->setback);
 }
 
 int roots_ensure(Roots *r, const char *name, const RootsHandlers *handlers, void *userdata, RootsWait **ret,
@@ -569,7 +736,7 @@ int roots_info(Roots *r, size_t index, RootInfo *ret)
         *ret = (RootInfo){
                 .name = e->config->name, .kind = e->config->kind, .size_bytes = -1, .config = e->config
         };
-        if (e->root) {
+        if (is_current(e)) {
                 ret->source = e->root->metadata.source;
                 ret->digest = e->root->metadata.digest;
                 ret->size_bytes = e->root->metadata.size_bytes;
@@ -594,7 +761,7 @@ int roots_verify(Roots *r, const char *name, Error *e)
         uint64_t bytes;
         int k;
 
-        if (!entry || !entry->root)
+        if (!entry || !is_current(entry))
                 return no_such_root(e, name);
         k = tree_digest(entry->root->tree_fd, found, &bytes);
         if (k < 0)
@@ -604,7 +771,9 @@ int roots_verify(Roots *r, const char *name, Error *e)
         error_setf(e, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", entry->root->metadata.digest);
         error_addf(e, "found", "%s", found);
         k = drop_all(r, entry->root->metadata.digest);
-        return k < 0 ? k : -EREMOTEIO;
+        if (k < 0)
+                log_error("Root %s is damaged, and cannot be removed: %s", name, errno_text(k));
+        return -EREMOTEIO;
 }
 
 int roots_remove(Roots *r, const char *name, Error *e)

@@ -28,21 +28,25 @@ typedef struct PullProgress {
         int64_t done_bytes, total_bytes; /* -1: not known */
 } PullProgress;
 
-/* progress may be NULL. finished is called exactly once, never from inside roots_ensure: r is 0 and root is
- * a reference the callee now owns, or r is negative (-EREMOTEIO: see e) and root is NULL. */
+/* progress may be NULL; who waits for what others wait for already is told soon how far it is. finished is
+ * called exactly once, never from inside roots_ensure: r is 0 and root is a reference the callee now owns,
+ * or r is negative (-EREMOTEIO: see e) and root is NULL. */
 typedef struct RootsHandlers {
         void (*progress)(const PullProgress *p, void *userdata);
         void (*finished)(int r, const Error *e, Root *root, void *userdata);
 } RootsHandlers;
 
 /* state_fd: the state directory (stays the caller's, outlives the Roots); it must be ours and not writable
- * by others, or -EPERM, and no other daemon's, or -EBUSY. Left-over builds are removed. fetch_path: the
- * nsroot-fetch program. */
+ * by others, or -EPERM, and no other daemon's, or -EBUSY. What earlier daemons left is removed. fetch_path:
+ * the nsroot-fetch program. */
 int roots_new(sd_event *event, int state_fd, const Config *config, const char *fetch_path, Roots **ret);
 Roots *roots_free(Roots *r); /* waits still open are finished with -ECANCELED */
 DEFINE_CLEANUP(Roots *, roots_free);
-/* config outlives this or the next call. Waits for roots that are no longer configured are finished with
- * -ECANCELED. Negative: nothing has changed, and the old one is in force. */
+/* A cached root that none of its sources would give any more, since its digest is another or the source is
+ * gone, is outdated: it is made anew for who wants it next, and an error if it cannot be. Sessions keep what
+ * they have, and its files stay until the new one is there. config outlives this or the next call. Waits for
+ * roots that are no longer configured are finished with -ECANCELED. Negative: nothing has changed, and the
+ * old one is in force. */
 int roots_set_config(Roots *r, const Config *config);
 
 /* The cached root, if it is there: 1 and a reference; 0: not there (roots_ensure makes it); -EREMOTEIO: e is
@@ -51,6 +55,9 @@ int roots_get(Roots *r, const char *name, Root **ret, Error *e);
 /* Makes it if it is not there. -EREMOTEIO: no such root. */
 int roots_ensure(Roots *r, const char *name, const RootsHandlers *handlers, void *userdata, RootsWait **ret,
                  Error *e);
+/* What failed is not tried again for a while, which grows: roots_ensure then finishes soon, with the same
+ * error and when it will be tried again. This lets the next one try at once. */
+void roots_retry(Roots *r, const char *name);
 /* The caller is gone: handlers are not called any more. The download goes on while anybody waits, else it
  * ends. */
 void roots_cancel(RootsWait *w);

@@ -93,6 +93,8 @@ int call_take_fd(Call *c, int64_t index);
 /* Closes what the caller lent and call_take_fd gave, all of *fds, without waiting for it: a close may take
  * as long as the caller likes (closer.h). Before the call's end, and in on_gone. */
 void call_close_fds(Call *c, Fds *fds);
+/* Whether the caller has not read all that was sent: who has only news can leave some out. */
+bool call_has_backlog(const Call *c);
 /* Run when the connection is gone before the call was answered; NULL to unset. */
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata);
 /* From now on this connection waits for a foreground session: not counted against its user's, never

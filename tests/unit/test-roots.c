@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,7 +132,7 @@ typedef struct Outcome {
         unsigned finished, progressed;
         int r;
         Error error; /* copied as far as it is looked at */
-        char source[256], reason[512];
+        char source[256], reason[512], retry[128];
         int64_t number;
         Root *root;
 } Outcome;
@@ -163,6 +164,8 @@ static void on_finished(int r, const Error *e, Root *root, void *userdata)
                         snprintf(o->source, sizeof(o->source), "%s", f->text);
                 if (streq(f->key, "reason") || streq(f->key, "found"))
                         snprintf(o->reason, sizeof(o->reason), "%s", f->text);
+                if (streq(f->key, "retry"))
+                        snprintf(o->retry, sizeof(o->retry), "%s", f->text);
                 o->number = f->number;
         }
 }
@@ -188,8 +191,8 @@ static void turn_until(const Outcome *o)
         }
 }
 
-/* The whole of one ensure. The root, if there is one, is given back. */
-static Outcome pull(const char *name)
+/* As a Run does it. The root, if there is one, is given back. */
+static Outcome run(const char *name)
 {
         Outcome o = {};
 
@@ -197,6 +200,13 @@ static Outcome pull(const char *name)
         turn_until(&o);
         root_unref(o.root);
         return o;
+}
+
+/* As Pull does it: at once, whatever was before. */
+static Outcome pull(const char *name)
+{
+        roots_retry(roots, name);
+        return run(name);
 }
 
 static void expect_error(const Outcome *o, const char *name, const char *source, const char *reason)
@@ -652,6 +662,79 @@ Test(roots, damaged_metadata_is_as_good_as_none)
         cr_expect(info("busybox").cached);
 }
 
+Test(roots, metadata_that_is_no_file)
+{
+        static const char *const things[] = { "mkdir names/busybox.json", "mkdir -p names/busybox.json/x/y",
+                                              "mkfifo names/busybox.json",
+                                              "ln -s /dev/zero names/busybox.json",
+                                              "ln -s busybox.json names/busybox.json" };
+
+        SOURCES(good_binary());
+        for (size_t i = 0; i < ELEMENTSOF(things); i++) {
+                _cleanup_free_ char *command = NULL;
+
+                cr_assert_gt(asprintf(&command, "cd %s && rm -rf names/* && %s", state_path, things[i]), 0);
+                cr_assert_eq(system(command), 0);
+                restart();
+                cr_expect_eq(info("busybox").cached, false);
+                cr_expect_eq(pull("busybox").r, 0, "%s", things[i]);
+                restart();
+                cr_expect(info("busybox").cached, "%s", things[i]);
+        }
+}
+
+Test(roots, downloads_of_no_use_are_removed)
+{
+        char wanted[DIGEST_HEX_SIZE], old[DIGEST_HEX_SIZE], other[DIGEST_HEX_SIZE];
+        const char *const names[] = { wanted, old, other, ".hidden", "directory" };
+        const struct timespec times[2] = {
+                {1000000000,  0},
+                { 1000000000, 0}
+        };
+        struct stat st;
+
+        memset(wanted, 'a', sizeof(wanted));
+        memset(old, 'b', sizeof(old));
+        memset(other, 'c', sizeof(other));
+        wanted[64] = old[64] = other[64] = '\0';
+        SOURCES("http://127.0.0.1:1/a", "http://127.0.0.1:1/b", good_binary());
+        sources[0].digest = wanted;
+        sources[1].digest = old;
+        cr_assert_eq(mkdirat(state, "downloads", 0700), 0);
+        cr_assert_eq(mkdirat(state, "downloads/directory", 0700), 0);
+        for (size_t i = 0; i + 1 < ELEMENTSOF(names); i++) {
+                char path[96];
+                snprintf(path, sizeof(path), "downloads/%s", names[i]);
+                close(openat(state, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+                if (names[i] == old)
+                        cr_assert_eq(utimensat(state, path, times, 0), 0);
+        }
+        restart();
+        cr_expect_eq(count_names("downloads"), 1);
+        cr_expect_eq(fstatat(state, "downloads", &st, 0), 0);
+        cr_expect_eq(pull("busybox").r, 0);
+        cr_expect_eq(count_names("downloads"), 0, "there is a root: nobody wants the rest");
+}
+
+/* Another daemon's downloader may still write to it. */
+Test(roots, downloads_in_use_stay)
+{
+        char digest[DIGEST_HEX_SIZE], path[96];
+        _cleanup_close_ int fd = -EBADF;
+
+        memset(digest, 'a', sizeof(digest) - 1);
+        digest[64] = '\0';
+        snprintf(path, sizeof(path), "downloads/%s", digest);
+        cr_assert_eq(mkdirat(state, "downloads", 0700), 0);
+        fd = openat(state, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        cr_assert_eq(flock(fd, LOCK_EX), 0);
+        restart();
+        cr_expect_eq(count_names("downloads"), 1);
+        fd = close_fd(fd);
+        restart();
+        cr_expect_eq(count_names("downloads"), 0);
+}
+
 Test(roots, state_directory_must_be_ours)
 {
         Roots *other = NULL;
@@ -683,6 +766,188 @@ Test(roots, names_that_are_not_configured)
         cr_expect_eq(roots_ensure(roots, "nosuch", &handlers, NULL, &w, &e), -EREMOTEIO);
         cr_expect_eq(roots_remove(roots, "nosuch", &e), -EREMOTEIO);
         cr_expect_eq(roots_find(roots, "nosuch"), -ENOENT);
+}
+
+/* ---- What failed is not tried again at once ---- */
+
+Test(roots, a_failure_is_remembered)
+{
+        const char *again = "tried 0 s ago; tried again in 2 s",
+                   *script = make_file("script", "#!", 2, 0755);
+        Outcome o;
+
+        SOURCES(script);
+        o = run("busybox");
+        expect_error(&o, ERROR_ROOT_BAD_BINARY, script, "is not an executable");
+        cr_expect_str_eq(o.retry, "");
+        SOURCES(good_binary()); /* which nobody looks at now */
+        o = run("busybox");
+        expect_error(&o, ERROR_ROOT_BAD_BINARY, script, "is not an executable");
+        cr_expect_str_eq(o.retry, again);
+        cr_expect_eq(o.progressed, 0);
+        expect_nothing_made();
+        cr_expect_eq(pull("busybox").r, 0, "who insists gets it");
+}
+
+Test(roots, a_failure_is_forgotten_after_a_while)
+{
+        SOURCES("file:/nonexistent");
+        cr_assert_eq(run("busybox").r, -EREMOTEIO);
+        SOURCES(good_binary());
+        cr_assert_eq(run("busybox").r, -EREMOTEIO);
+        usleep(2100 * 1000);
+        cr_expect_eq(run("busybox").r, 0);
+}
+
+Test(roots, a_reload_forgets_failures)
+{
+        SOURCES("file:/nonexistent");
+        cr_assert_eq(run("busybox").r, -EREMOTEIO);
+        SOURCES(good_binary());
+        cr_assert_eq(roots_set_config(roots, &config), 0);
+        cr_expect_eq(run("busybox").r, 0);
+}
+
+/* ---- Another digest in the configuration ---- */
+
+/* What the configuration says after a reload: never the same memory as before. */
+static Config reloaded(RootConfig *root, RootSource *source, const char *url, const char *digest)
+{
+        Config c = config;
+
+        *source = (RootSource){ .url = (char *)url, .digest = (char *)digest };
+        *root = (RootConfig){
+                .name = (char *)"busybox", .kind = (char *)"busybox", .sources = source, .n_sources = 1
+        };
+        c.roots = root;
+        c.n_roots = 1;
+        return c;
+}
+
+static void digest_of(const char *name, char ret[static DIGEST_HEX_SIZE])
+{
+        _cleanup_close_ int fd = openat(base, name, O_RDONLY | O_CLOEXEC);
+
+        cr_assert_eq(digest_file(fd, ret), 0);
+}
+
+Test(roots, another_digest_makes_another_root)
+{
+        char *first = make_binary("first", "bin/sh\n"), *second = make_binary("second", "bin/sh\nbin/new\n");
+        char first_hex[DIGEST_HEX_SIZE], second_hex[DIGEST_HEX_SIZE];
+        RootConfig root[2];
+        RootSource source[2];
+        Config before, after;
+        _cleanup_error_ Error e = {};
+        Root *none = NULL;
+        Outcome o = {};
+        struct stat st;
+
+        digest_of("first", first_hex);
+        digest_of("second", second_hex);
+        before = reloaded(&root[0], &source[0], first, first_hex);
+        after = reloaded(&root[1], &source[1], second, second_hex);
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        ensure("busybox", &o);
+        turn_until(&o);
+        cr_assert_eq(o.r, 0);
+
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        cr_expect_eq(roots_get(roots, "busybox", &none, &e), 0, "it is outdated");
+        cr_expect_eq(info("busybox").cached, false);
+        cr_expect_eq(roots_verify(roots, "busybox", &e), -EREMOTEIO);
+        cr_assert_eq(run("busybox").r, 0);
+        cr_expect_str_eq(info("busybox").source, second);
+        cr_expect_null(root_config(o.root), "what it points to goes with the next reload");
+        cr_expect_eq(fstatat(root_tree_fd(o.root), "bin/sh", &st, 0), 0, "a session still has the old one");
+        cr_expect_eq(count_names("roots"), 2);
+        root_unref(o.root);
+        cr_expect_eq(count_names("roots"), 1);
+        restart();
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        cr_expect(info("busybox").cached);
+        roots = roots_free(roots); /* which knows this function's configuration */
+}
+
+/* The pin is what an administrator wants: an error is better than what he does not want any more. It comes
+ * back with the old pin. */
+Test(roots, another_digest_that_cannot_be_had)
+{
+        char *url = good_binary();
+        char hex[DIGEST_HEX_SIZE], wrong[DIGEST_HEX_SIZE];
+        RootConfig root[2];
+        RootSource source[2];
+        Config before, after;
+        Outcome o;
+
+        digest_of("good", hex);
+        memset(wrong, '0', sizeof(wrong) - 1);
+        wrong[sizeof(wrong) - 1] = '\0';
+        before = reloaded(&root[0], &source[0], url, hex);
+        after = reloaded(&root[1], &source[1], url, wrong);
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        cr_assert_eq(run("busybox").r, 0);
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        o = run("busybox");
+        expect_error(&o, ERROR_ROOT_DIGEST_MISMATCH, wrong, hex);
+        cr_expect_eq(count_names("roots"), 1);
+        unlinkat(base, "good", 0);
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        cr_expect(info("busybox").cached);
+        cr_expect_eq(run("busybox").r, 0);
+        roots = roots_free(roots);
+}
+
+Test(roots, a_source_that_is_taken_away)
+{
+        char *good = good_binary();
+
+        SOURCES(good);
+        cr_assert_eq(run("busybox").r, 0);
+        SOURCES("file:/nonexistent");
+        cr_assert_eq(roots_set_config(roots, &config), 0);
+        cr_expect_eq(info("busybox").cached, false);
+        SOURCES("file:/nonexistent", good);
+        cr_assert_eq(roots_set_config(roots, &config), 0);
+        cr_expect(info("busybox").cached);
+}
+
+/* Who waits gets what is configured when it is there, not what was when he came. */
+Test(roots, a_reload_in_the_middle)
+{
+        char *hang = make_binary("hang", "HANG"), *good = good_binary();
+        RootConfig root[2];
+        RootSource source[2];
+        Config before = reloaded(&root[0], &source[0], hang, NULL),
+               after = reloaded(&root[1], &source[1], good, NULL);
+        Outcome o = {};
+
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        ensure("busybox", &o);
+        while (!(o.progressed & 1u << PULL_UNPACKING))
+                cr_assert_geq(sd_event_run(event, WAIT_USEC), 0);
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        turn_until(&o);
+        cr_expect_eq(o.r, 0);
+        cr_expect_str_eq(info("busybox").source, good);
+        root_unref(o.root);
+        roots = roots_free(roots);
+}
+
+/* Who comes late is told at once how far it is. */
+Test(roots, late_and_told)
+{
+        Outcome first = {}, late = {};
+
+        SOURCES(make_binary("hang", "HANG"));
+        ensure("busybox", &first);
+        while (!(first.progressed & 1u << PULL_UNPACKING))
+                cr_assert_geq(sd_event_run(event, WAIT_USEC), 0);
+        ensure("busybox", &late);
+        for (unsigned i = 0; i < 3 && !late.progressed; i++)
+                cr_assert_geq(sd_event_run(event, 0), 0);
+        cr_expect_eq(late.progressed, 1u << PULL_UNPACKING);
+        roots = roots_free(roots);
 }
 
 /* A reload takes a name away while one waits for it, and gives it back. */
@@ -783,10 +1048,48 @@ Test(roots, full_of_files)
 
 Test(roots, read_only_disk)
 {
+        Outcome o;
+
         SOURCES(good_binary());
         mount_state("mode=0700", 0);
         start();
         cr_assert_eq(mount(NULL, state_path, NULL, MS_REMOUNT | MS_RDONLY | MS_BIND, NULL), 0);
-        cr_expect_eq(pull("busybox").r, -EROFS);
+        o = pull("busybox");
+        expect_error(
+                &o, ERROR_ROOT_CACHE_UNUSABLE, "",
+                "nsrootd's state directory is on a read-only filesystem: remount it writable, or choose "
+                "another");
         expect_nothing_made();
+}
+
+/* All that was there before can be used, by a daemon that starts then too. */
+Test(roots, read_only_disk_with_a_root)
+{
+        _cleanup_error_ Error e = {};
+        Root *root = NULL;
+        struct stat st;
+
+        SOURCES(good_binary());
+        mount_state("mode=0700", 0);
+        start();
+        cr_assert_eq(pull("busybox").r, 0);
+        cr_assert_eq(mkdirat(state, "roots/.build-1", 0700), 0);
+        cr_assert_eq(mount(NULL, state_path, NULL, MS_REMOUNT | MS_RDONLY | MS_BIND, NULL), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                cr_assert_eq(roots_get(roots, "busybox", &root, &e), 1);
+                cr_expect_eq(fstatat(root_tree_fd(root), "bin/sh", &st, 0), 0);
+                root = root_unref(root);
+                cr_expect_eq(roots_verify(roots, "busybox", &e), 0);
+                restart();
+        }
+        cr_expect_eq(roots_remove(roots, "busybox", &e), -EROFS);
+}
+
+Test(roots, read_only_disk_with_nothing_on_it)
+{
+        Roots *none = NULL;
+
+        mount_state("mode=0700", 0);
+        cr_assert_eq(mount(NULL, state_path, NULL, MS_REMOUNT | MS_RDONLY | MS_BIND, NULL), 0);
+        cr_expect_eq(roots_new(event, state, &config, "x", &none), -EROFS);
 }

@@ -385,7 +385,46 @@ def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):
 
 
 def test_the_rules(protocol):
+    """In the source they are words with hyphens, and the one word that is returned as such."""
     text = sources("daemon/policy.c", "daemon/quota.c", "daemon/server.c", "daemon/methods*.c")
-    rules = set(re.findall(r'"rule", "([a-z-]+)"', text)) | set(re.findall(r'#define RULE_\w+ +"([a-z-]+)"', text))
-    rules |= set(re.findall(r'(?:return|\?|:) "([a-z]+(?:-[a-z]+)*)"', sources("daemon/policy.c", "daemon/quota.c")))
+    rules = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text)) | set(re.findall(r'return "([a-z]+)"', text))
     assert {i.first("Li") for i in protocol.top("REFUSALS", "Li")} == rules
+
+
+# -- numbers ------------------------------------------------------------------------------------------------------
+
+def prose(name):
+    """The text of a page, in one line, as a reader sees it."""
+    return " ".join(re.sub(".\b", "", pages.output("mandoc", "-T", "utf8", pages.path(name))).split())
+
+
+@pytest.mark.parametrize("name, words, file, definition", [
+    ("nsroot-protocol.7", "longer than 256 KiB", "common/protocol.h", "MESSAGE_SIZE_MAX (256 * 1024)"),
+    ("nsroot-protocol.7", "more than 8 deep", "common/protocol.h", "MESSAGE_DEPTH_MAX 8"),
+    ("nsroot-protocol.7", "more than 8,192 values", "common/protocol.h", "MESSAGE_VALUES_MAX 8192"),
+    ("nsroot-protocol.7", "at most 16 MiB", "common/protocol.h", "REPLY_SIZE_MAX (16 * 1024 * 1024)"),
+    ("nsroot-protocol.7", "arguments, 4,096 at most", "daemon/spec.c", "STRINGS_MAX 4096"),
+    ("nsroot-protocol.7", "has at most 63 of these", "daemon/spec.c", "NAME_LENGTH_MAX 63"),
+    ("nsroot-protocol.7", "Twelve of the characters", "daemon/session.h", "SESSION_ID_LENGTH 12"),
+    ("nsrootctl.1", "the twelve characters by which", "daemon/session.h", "SESSION_ID_LENGTH 12"),
+    ("nsrootctl.1", "at most 63 of the characters", "daemon/spec.c", "NAME_LENGTH_MAX 63"),
+    ("nsrootd.8", "2 seconds at most", "daemon/manager.c", "STOP_TIMEOUT (2 * USEC_PER_SEC)"),
+    ("nsrootd.conf.5", "A line has at most 8,192 bytes", "daemon/config-lines.c", "LINE_LENGTH_MAX (8 * KIB)"),
+    ("nsrootd.conf.5", "A file has at most 1 MiB", "daemon/config-files.c", "FILE_SIZE_MAX MIB"),
+    ("nsrootd.conf.5", "has at most 63 of these", "daemon/config-table.c", "NAME_MAX_LENGTH 63"),
+])
+def test_a_number_in_the_text_is_the_one_in_the_source(name, words, file, definition):
+    defined = [" ".join(line.split()) for line in sources(file).splitlines()]
+    assert words in prose(name)
+    assert [line for line in defined if line.startswith(f"#define {definition}")], definition
+
+
+@pytest.mark.parametrize("name, words, section, key, value", [
+    ("nsroot-protocol.7", "MessageTimeout, 5 seconds", "Daemon", "MessageTimeout", "5s"),
+    ("nsroot-protocol.7", "IdleTimeout, 45 seconds", "Daemon", "IdleTimeout", "45s"),
+    ("nsrootctl.1", "StopTimeout, 10 seconds", "Sessions", "StopTimeout", "10s"),
+    ("nsrootctl.1", "remembered, ten minutes", "Sessions", "Remember", "10min"),
+])
+def test_a_default_in_the_text_is_in_force(in_force, name, words, section, key, value):
+    assert words in prose(name)
+    assert in_force[section][key] == [value]

@@ -17,7 +17,7 @@ struct Host {
         int state_fd;
         struct utsname kernel;
         char *filesystem;
-        bool overlay;
+        bool overlay, tried_mounts;
         int idmapped_mounts;
         int64_t descriptor_store_max;
 };
@@ -113,12 +113,21 @@ static uint64_t free_bytes(int fd)
         return fstatfs(fd, &s) < 0 ? UINT64_MAX : (uint64_t)s.f_bavail * (uint64_t)s.f_bsize;
 }
 
+/* Once: it takes a process, and anybody may ask. */
+static void try_mounts(Host *h)
+{
+        if (h->tried_mounts)
+                return;
+        h->tried_mounts = true;
+        h->idmapped_mounts = MAX(idmap_try(h->state_fd), HOST_UNKNOWN);
+}
+
 void host_look(Host *h, HostFacts *ret)
 {
         bool user_namespaces = may_make_user_namespaces();
 
-        if (h->idmapped_mounts < 0 && user_namespaces)
-                h->idmapped_mounts = MAX(idmap_try(h->state_fd), HOST_UNKNOWN);
+        if (user_namespaces)
+                try_mounts(h);
         *ret = (HostFacts){ .kernel = h->kernel.release,
                             .user_namespaces = user_namespaces,
                             .overlay = h->overlay,

@@ -172,3 +172,37 @@ func TestCallsAreAnsweredInTheirOrder(t *testing.T) {
 		receive(names[n])
 	}
 }
+
+// Who asked for it is told how far the root is; then it goes on as any other run.
+func TestProgressComesBeforeTheSession(t *testing.T) {
+	c, roots, yes, told := connect(t), interfaces["org.nsroot.root"], true, 0
+	if asRoot {
+		remove(t, c)
+	}
+	receive, err := session.Run().Send(ctx, c, varlink.More, nil, &[]string{"true"}, nil, nil, nil, nil, nil, nil, nil, nil,
+		nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, &yes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		s, _, preparation, flags, err := receive(ctx)
+		if err != nil || flags&varlink.Continues == 0 || (s == nil) == (preparation == nil) {
+			t.Fatalf("%+v %+v %d: %v", s, preparation, flags, err)
+		}
+		if s != nil {
+			break
+		}
+		told++
+		wrong := mismatches(roots, definition(roots, "PullState"), preparation.State, "state")
+		if preparation.Root != "busybox" || wrong != nil {
+			t.Errorf("%+v: %s", preparation, wrong)
+		}
+	}
+	if (told > 0) != asRoot {
+		t.Errorf("told %d times", told)
+	}
+	s, _, _, flags, err := receive(ctx)
+	if err != nil || flags&varlink.Continues != 0 || s.Result == nil || *s.Result.Code != 0 {
+		t.Errorf("%+v: %v", s, err)
+	}
+}

@@ -58,6 +58,7 @@ static const char *const event_ids[] = {
         [LOG_EVENT_REFUSED] = "6c74fbff961c4f6b8de2a85a365c9267",
         [LOG_EVENT_SETUP_FAILED] = "da4542061956432d819e52790e44155c",
         [LOG_EVENT_ROOT_PULLED] = "55904b8e21ae44b8b9f94bf17beb75ad",
+        [LOG_EVENT_ROOT_FAILED] = "3807eacb7e644a99bd580b6cb5cfcb21",
         [LOG_EVENT_DROPPED] = "7c004989381d44f4af0e80c3c15fe866",
         [LOG_EVENT_RELOADED] = "256451bfe3674e20af7b89b9f812f5f0",
         [LOG_EVENT_RELOAD_FAILED] = "c3427f87a54c45428eda3ae95d8b61d2",

@@ -18,6 +18,7 @@ typedef enum LogEvent {
         LOG_EVENT_REFUSED,
         LOG_EVENT_SETUP_FAILED,
         LOG_EVENT_ROOT_PULLED,
+        LOG_EVENT_ROOT_FAILED,
         LOG_EVENT_DROPPED,
         LOG_EVENT_RELOADED,
         LOG_EVENT_RELOAD_FAILED,
@@ -35,7 +36,7 @@ typedef struct LogFields {
         const char *result; /* a Cause, as in the interface */
         const char *status; /* "7" or "SIGKILL" */
         const char *usage;  /* time and memory, in words */
-        const char *reason; /* why a configuration was not taken */
+        const char *reason; /* why a configuration was not taken, or a root not made */
         uid_t uid;
         unsigned dropped; /* how many lines were left out */
         int error;        /* ERRNO, positive */

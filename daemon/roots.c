@@ -349,9 +349,12 @@ static void log_pull_failed(const Entry *e, int r, const Error *error)
 {
         const char *source = r == -EREMOTEIO ? error_text(error, "source") : NULL;
         const char *reason = r == -EREMOTEIO ? error_text(error, "reason") : errno_text(r);
+        const LogFields fields = { .event = LOG_EVENT_ROOT_FAILED,
+                                   .root = e->config->name,
+                                   .reason = reason ? reason : error->name,
+                                   .uid = LOG_NO_UID };
 
-        log_bounded(LOG_WARNING, &(LogFields){ .root = e->config->name, .uid = LOG_NO_UID },
-                    "Root %s could not be made: %s%s%s%s%s", e->config->name,
+        log_bounded(LOG_WARNING, &fields, "Root %s could not be made: %s%s%s%s%s", e->config->name,
                     r == -EREMOTEIO ? error->name : "", source ? ": " : "", source ? source : "",
                     r == -EREMOTEIO && reason ? ": " : "", reason ? reason : "");
 }

@@ -74,18 +74,6 @@ def test_what_is_bad_is_said_with_its_line_and_changes_nothing(daemon):
     assert files_inside(daemon) == "77"
 
 
-def test_a_root_that_cannot_be_opened_leaves_all_as_it_was(daemon):
-    """Its name is that of a directory; nothing of the new configuration may be in force, not even the other roots."""
-    (daemon.state_dir / "names/odd.json").mkdir()
-    more = "[Root fine]\nSource=\nSource=file:/bin/busybox\n[Root odd]\nSource=\nSource=file:/bin/busybox\n"
-    reply = reload(daemon, f"[Limits]\nOpenFilesMax=77\n{more}")
-    assert reply["error"] == "io.systemd.System"
-    roots = {r["name"] for r in daemon.call("org.nsroot.root.List")["parameters"]["roots"]}
-    assert roots == {"busybox"}
-    assert files_inside(daemon) == "4096"
-    assert "Root odd cannot be used" in daemon.log_text()
-
-
 def test_sighup_does_the_same(daemon):
     daemon.configure("[Limits]\nOpenFilesMax=77\n")
     daemon.process.send_signal(signal.SIGHUP)
@@ -166,7 +154,24 @@ def test_who_waits_for_a_root_that_goes_is_told_and_who_waits_for_another_is_ser
         assert replies[-1]["parameters"]["session"]["result"]["code"] == 0
 
 
-# -- a thousand times
+# -- many times
+
+def test_reloads_that_come_all_at_once_are_all_answered(daemon):
+    """Calls queue up; signals that wait are one."""
+    before, calls, signals = len(daemon.log_text()), 20, 100
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(daemon.socket, 0)) for _ in range(calls)]
+        daemon.configure("[Limits]\nOpenFilesMax=77\n")
+        os.kill(daemon.pid, signal.SIGSTOP)
+        for c in connections:
+            c.send_call(RELOAD)
+        for _ in range(signals):
+            daemon.process.send_signal(signal.SIGHUP)
+        os.kill(daemon.pid, signal.SIGCONT)
+        assert [c.receive() for c in connections] == [{"parameters": {}}] * calls
+    assert files_inside(daemon) == "77"
+    assert daemon.log_text()[before:].count("The configuration was read again") == calls + 1
+
 
 REMEMBER_LITTLE = "[Sessions]\nRememberMax=8\n"  # or the ended sessions would be what grows
 
@@ -261,6 +266,6 @@ def test_a_thousand_reloads_under_load_lose_nothing(fresh_daemon):
         assert client.done > done and int(count) > 0
         assert {s["id"] for s in daemon.sessions(USER)} == ids
         after = measure(daemon)
-        assert after[1] <= before[1], (before, after)
-        assert is_sanitized(daemon) or after[0] <= before[0] + 512, (before, after)
+        assert after[1] <= before[1] + 8, (before, after)
+        assert is_sanitized(daemon) or after[0] <= before[0] + 256, (before, after)
     assert until(lambda: not daemon.sessions())

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "digest.h"
@@ -971,6 +972,26 @@ Test(roots, reload)
         root_unref(o.root);
         cr_assert_eq(roots_set_config(roots, &config), 0);
         cr_expect(info("busybox").cached);
+}
+
+/* In a forked child nothing can be added to the event loop, so nothing that is new can be made. */
+Test(roots, a_reload_that_fails_changes_nothing)
+{
+        RootConfig new_first[] = { root_configs[1], root_configs[0] };
+        Config next = config;
+        int status;
+        pid_t pid;
+
+        next.roots = new_first;
+        next.n_roots = 2;
+        pid = fork();
+        if (pid == 0)
+                _exit(roots_set_config(roots, &next) == -ECHILD && roots_count(roots) == 1 &&
+                                      roots_find(roots, "busybox") == 0 && roots_find(roots, "other") < 0
+                              ? 0
+                              : 1);
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        cr_expect_eq(status, 0);
 }
 
 /* ---- The disk ---- */

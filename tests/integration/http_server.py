@@ -23,6 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith("http://"):  # asked as a proxy
             path = urllib.parse.urlsplit(path).path
         self.server.requests.append((self.path, dict(self.headers)))
+        self.server.on_request()
         self.close_connection = True
         behaviour, _, argument = path.strip("/").partition("/")
         getattr(self, "on_" + behaviour.replace("-", "_"), self.on_unknown)(argument, urllib.parse.unquote(query))
@@ -152,6 +153,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def on_length(self, _, lengths):
         """The file, with whatever Content-Length, or several."""
         self.raw("HTTP/1.1 200 OK", *(f"Content-Length: {n}" for n in lengths.split(",")), body=self.content)
+
+    def on_long_then_ranges(self, *_):
+        """More is promised than there is; to who asks for that, the truth is told."""
+        if self.asked_from():
+            return self.on_ranges()
+        self.head(Content_Length=len(self.content) + 1)
+        self.send(self.content)
 
     def on_range(self, _, value):
         """The rest that was asked for, with whatever Content-Range, or none."""
@@ -304,6 +312,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.files = {}      # what /file/NAME gives
         self.mode = "good"   # of /switch
         self.requests = []   # (path, headers) in the order they came
+        self.on_request = lambda: None
         self.sent = 0        # bytes of the file, where a behaviour counts them
         self.released = threading.Event()
         self.scheme = "http"

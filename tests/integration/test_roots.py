@@ -1,7 +1,6 @@
 """Roots through the real daemon: downloaded, verified, cached, removed, and what goes wrong with each of these."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -15,65 +14,14 @@ import pytest
 
 import http_server
 from harness import OTHER, USER, Running, comm_and_state, until
-
-ROOT = "org.nsroot.root."
-BUSYBOX = pathlib.Path("/bin/busybox").read_bytes()
-FALLBACK = "file:/bin/busybox"
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
+from roots import (BUSYBOX, FALLBACK, MISMATCH, ROOT, UNAVAILABLE, cached_files, config, expect_nothing_made, expect_works,
+                   fetchers, heal, pinned, pull, root_of, sha256)
 
 
 @pytest.fixture
 def server():
     with http_server.Server(BUSYBOX) as s:
         yield s
-
-
-def config(*sources, more="", attempts=2):
-    lines = "".join(f"Source={s}\n" for s in sources)
-    return f"[Daemon]\nDownloadAttempts={attempts}\n{more}[Root busybox]\nSource=\n{lines}"
-
-
-def pinned(url, content=BUSYBOX):
-    return f"{url} sha256:{sha256(content)}"
-
-
-def cached_files(daemon):
-    """What there is of roots in the state directory."""
-    return sorted(p.name for d in ("roots", "names") for p in (daemon.state_dir / d).iterdir())
-
-
-def root_of(daemon):
-    [root] = daemon.call(ROOT + "List", {"name": "busybox"})["parameters"]["roots"]
-    return root
-
-
-def fetchers(daemon):
-    return [pid for pid in daemon.processes() if comm_and_state(pid)[0] == "nsroot-fetch"]
-
-
-def pull(daemon):
-    return daemon.call(ROOT + "Pull", {"name": "busybox"}, timeout=60)
-
-
-def expect_nothing_made(daemon):
-    assert cached_files(daemon) == []
-    assert not root_of(daemon)["cached"]
-    assert until(lambda: not daemon.processes(), 10), "helpers are left"
-
-
-def heal(daemon):
-    """A run does not try again at once what has just failed; this does, and then it works."""
-    r = pull(daemon)
-    assert "error" not in r, r
-    expect_works(daemon)
-
-
-def expect_works(daemon, content=BUSYBOX):
-    r = daemon.run("busybox", "sha256sum", "/bin/busybox")
-    assert (r.returncode, r.stderr, r.stdout[:64]) == (0, "", sha256(content))
 
 
 # -- it works -----------------------------------------------------------------------------------------------------
@@ -162,10 +110,6 @@ def test_proxy_of_the_environment_does_not_count(fresh_daemon, server):
 
 
 # -- it goes wrong, and the next run with a good source works -------------------------------------------------------
-
-UNAVAILABLE = "SourceUnavailable"
-MISMATCH = "DigestMismatch"
-
 
 @pytest.mark.parametrize("mode, error, says", [
     ("truncated", UNAVAILABLE, "cut short"),

@@ -19,8 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 STATUSES = {"ok": 0, "degraded": 1, "missing": 2}
 MACHINE = {"daemon", "kernel", "namespaces", "user-namespaces", "seccomp", "memfd-exec", "tmpfs-attributes", "overlay",
            "control-groups"}
-ALL = MACHINE | {"version", "idmapped-mounts", "descriptor-store", "space", "cache", "sessions", "connections", "limits",
-                 "roots"}
+ASKED = ["version", "idmapped-mounts", "descriptor-store", "space", "cache", "sessions", "connections", "limits", "roots"]
+ALL = MACHINE | set(ASKED)
+NOT_LOOKED_AT = "Not looked at, for lack of an answer: "
 NO_NAMESPACES = ["/usr/bin/python3", HERE / "no_namespaces.py"]
 DESCRIBE = "org.nsroot.session.Describe"
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "200"))
@@ -133,7 +134,7 @@ def test_a_root_that_is_not_cached_is_degraded_and_pulling_it_is_the_cure(fresh_
 def test_describe_says_what_the_kernel_says(daemon):
     host = daemon.call(DESCRIBE, uid=USER)["parameters"]["host"]
     free = os.statvfs(daemon.state_dir)
-    kind = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", daemon.state_dir], capture_output=True, text=True).stdout
+    kind = subprocess.check_output(["findmnt", "-n", "-o", "FSTYPE", "-T", daemon.state_dir], text=True)
     assert host["kernel"] == os.uname().release
     assert host["stateFilesystem"] == kind.strip()
     assert abs(host["stateFreeBytes"] - free.f_bavail * free.f_frsize) < 1 << 30
@@ -214,13 +215,14 @@ def test_without_user_namespaces(fresh_daemon):
     checks = doctor(daemon)
     expect(checks, "user-namespaces", "missing", "user.max_user_namespaces=0", advice="sysctl")
     assert set(checks) == ALL - {"idmapped-mounts"}, "which could not be tried"
-    assert "Not looked at, for lack of an answer: idmapped-mounts\n" in daemon.ctl("doctor").stdout
+    assert f"{NOT_LOOKED_AT}idmapped-mounts\n" in daemon.ctl("doctor").stdout
     assert daemon.run("true").returncode == 125, "it is as doctor says"
 
 
 def test_an_overlay_state_directory(fresh_daemon):
     script = ('d=$(dirname "$0"); mkdir -p $d/upper $d/work; '
-              'mount -t overlay -o lowerdir=$0,upperdir=$d/upper,workdir=$d/work overlay $0 && chmod 700 $0 && exec "$@"')
+              'mount -t overlay -o lowerdir=$0,upperdir=$d/upper,workdir=$d/work overlay $0 && chmod 700 $0 && '
+              'exec "$@"')
     daemon = fresh_daemon(start=False)
     daemon.wrapper = ["sh", "-c", script, str(daemon.state_dir)]
     daemon.start()
@@ -272,11 +274,10 @@ def test_without_a_daemon_it_looks_at_what_it_can(alone):
     done = alone("/nowhere/varlink", "--json")
     checks = found(done)
     assert set(checks) == MACHINE
-    expect(checks, "daemon", "missing", "/nowhere/varlink: there is no socket", advice="start it as root, 'nsrootd --listen")
+    expect(checks, "daemon", "missing", "/nowhere/varlink: there is no socket", advice="as root, 'nsrootd --listen")
     expect(checks, "kernel", "ok")
     expect(checks, "user-namespaces", "ok", pathlib.Path("/proc/sys/user/max_user_namespaces").read_text().strip())
-    assert "Not looked at, for lack of an answer: version, idmapped-mounts, descriptor-store, space, cache, sessions, " \
-        "connections, limits, roots\n" in alone("/nowhere/varlink").stdout
+    assert f"{NOT_LOOKED_AT}{', '.join(ASKED)}\n" in alone("/nowhere/varlink").stdout
     assert alone("/nowhere/varlink").returncode == 2
 
 
@@ -288,8 +289,8 @@ def test_without_a_daemon_and_without_user_namespaces(alone, build):
 
 def test_without_a_daemon_and_without_cgroup_v2(build):
     script = f"umount -R -l /sys/fs/cgroup; exec {build.client} --socket /nowhere/varlink doctor --json"
-    done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], capture_output=True, text=True,
-                          timeout=60)
+    done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script], capture_output=True,
+                          text=True, timeout=60)
     expect(found(done), "control-groups", "degraded", "this machine has no cgroups")
 
 

@@ -260,6 +260,16 @@ def test_the_journal_has_the_rule_of_a_refusal_and_how_many_more_there_were(conf
     assert counted and "Messages were left out" in words(started, counted[0]["MESSAGE_ID"])
 
 
+def test_the_journal_has_why_a_root_could_not_be_made(configured, started):
+    configured("[Root none]\nSource=\nSource=file:/no/such/file")
+    started.shell("systemctl reload nsrootd.service", check=True)
+    assert until(lambda: started.user("nsrootctl run -r none true").returncode == 125)
+    entry = entries(started, "NSROOT_ROOT=none")[-1]
+    assert entry["PRIORITY"] == "4" and "file:/no/such/file" in entry["MESSAGE"]
+    text = words(started, entry["MESSAGE_ID"])
+    assert "Subject: The root none could not be made" in text and f"\n░░   {entry['NSROOT_REASON']}\n" in text
+
+
 def test_the_level_is_set_over_the_socket(started):
     def is_logged():
         marker = f"m{time.monotonic_ns()}"
@@ -317,7 +327,7 @@ def test_a_reload_that_fails_in_the_daemon_is_in_the_status_until_one_succeeds(c
 
 
 def doctor(bed, who="user", options=""):
-    """{check: {check, status, detail, advice}} of an ordinary user's `nsrootctl doctor`, whose exit status is checked."""
+    """{check: {status, detail, advice, ...}} of an ordinary user's `nsrootctl doctor`, whose exit status is checked."""
     done = getattr(bed, who)(f"nsrootctl doctor --json {options}")
     checks = {c["check"]: c for c in json.loads(done.stdout)}
     worst = max({"ok": 0, "degraded": 1, "missing": 2}[c["status"]] for c in checks.values())
@@ -327,11 +337,12 @@ def doctor(bed, who="user", options=""):
 
 def test_doctor_finds_the_units_and_what_they_give(started):
     checks = doctor(started)
-    for name in ("daemon", "version", "kernel", "namespaces", "user-namespaces", "seccomp", "overlay", "descriptor-store",
-                 "space", "cache", "sessions", "connections", "roots"):
+    for name in ("daemon", "version", "kernel", "namespaces", "user-namespaces", "seccomp", "overlay",
+                 "descriptor-store", "space", "cache", "sessions", "connections", "roots"):
         assert checks[name]["status"] == "ok", checks[name]
     assert "which is nsrootd.socket's" in checks["daemon"]["detail"]
-    assert f"up to {started.property('nsrootd.service', 'FileDescriptorStoreMax')} desc" in checks["descriptor-store"]["detail"]
+    stored = started.property("nsrootd.service", "FileDescriptorStoreMax")
+    assert f"up to {stored} descriptors" in checks["descriptor-store"]["detail"]
     assert "busybox" in checks["cache"]["detail"]
 
 

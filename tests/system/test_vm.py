@@ -139,7 +139,7 @@ def test_a_state_directory_that_cannot_be_idmapped_does_too(bed):
 
 
 def doctor(bed, options=""):
-    """{check: {check, status, detail, advice}} of an ordinary user's `nsrootctl doctor`, whose exit status is checked."""
+    """{check: {status, detail, advice, ...}} of an ordinary user's `nsrootctl doctor`, whose exit status is checked."""
     done = bed.user(f"nsrootctl {options} doctor --json")
     checks = {c["check"]: c for c in json.loads(done.stdout)}
     worst = max({"ok": 0, "degraded": 1, "missing": 2}[c["status"]] for c in checks.values())
@@ -185,7 +185,8 @@ def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):
     script = ("mkdir -p -m 755 /run/{0} && cd /run/{0} && mkdir -p state upper work && {1} && chmod 700 state && "
               "systemd-run --quiet --collect --unit={0} nsrootd --listen /run/{0}/varlink "
               "--state-dir /run/{0}/state")
-    mounts = {"tmpfs": "true", "overlay": "mount -t overlay -o lowerdir=state,upperdir=upper,workdir=work overlay state"}
+    overlay = "mount -t overlay -o lowerdir=state,upperdir=upper,workdir=work overlay state"
+    mounts = {"tmpfs": "true", "overlay": overlay}
     for name, mount in mounts.items():
         bed.shell(script.format(name, mount), check=True)
         assert until(lambda: bed.run("test", "-S", f"/run/{name}/varlink").returncode == 0)

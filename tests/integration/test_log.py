@@ -160,6 +160,10 @@ def test_roots_that_cannot_be_made_do_not_keep_other_lines_out(fresh_daemon):
     daemon = fresh_daemon("[Root none]\nSource=\nSource=file:/no/such/file\n")
     log, n = Log(daemon), BURST + 50
     fail_to_start(daemon, USER, n, root="none")
+    assert len(log.lines("Root none could not be made")) == 1, "what failed is not tried again at once"
+    for _ in range(n - 1):
+        assert daemon.call("io.systemd.service.Reload") == {"parameters": {}}  # that forgets it
+        fail_to_start(daemon, USER, 1, root="none")
     refuse_calls(daemon, USER, 1)
     assert len(log.lines("Refused")) == 1
     written = len(log.lines("Root none could not be made"))

@@ -114,7 +114,7 @@ static const SectionKind section_kinds[] = {
 static bool is_general_section(const char *title)
 {
         for (const ConfigKey *key = config_keys; key->name; key++)
-                if (key->of != KEY_OF_ROOT && streq(key->section, title))
+                if (streq(key->section, title))
                         return true;
         return false;
 }
@@ -178,7 +178,7 @@ static bool belongs(const Section *section, const ConfigKey *key)
                 return key->of == KEY_OF_USER;
         if (section->root)
                 return key->of == KEY_OF_ROOT;
-        return key->of != KEY_OF_ROOT && streq(key->section, section->title);
+        return streq(key->section, section->title);
 }
 
 static const ConfigKey *find_key(const Section *section, const char *name)

@@ -18,8 +18,8 @@ typedef enum KeyKind {
         KEY_COMMAND,     /* char **, NULL where empty; the last line counts */
         KEY_ENVIRONMENT, /* char ** of K=V, NULL where empty; lines add up, an empty one starts over */
         KEY_SOURCES,     /* a RootConfig's sources; lines add up, an empty one starts over */
-        KEY_USERS,  /* IdList; lines add up, an empty one starts over. Only the words: who they are is */
-        KEY_GROUPS, /* looked up by whoever sets them */
+        KEY_USERS,       /* IdList; lines add up, an empty one starts over. This sets the words: whoever */
+        KEY_GROUPS,      /* reads them looks up who that is */
 } KeyKind;
 
 /* What a key's offset counts from. */

@@ -466,6 +466,22 @@ def test_what_is_passed_over_is_said(machine, nsrootd, text, said):
     assert done.stderr == f"warning: {ETC}/{MAIN}:{said}\n"
 
 
+def test_a_group_of_many_members(machine, nsrootd):
+    """It is found up to a megabyte; what is more is no group that is not there."""
+    group = machine.path("/etc/group")
+    before = group.read_text()
+    try:
+        group.write_text(before + "many:x:3002:" + ",".join(["alice"] * 50_000) + "\nmore:x:3003:"
+                         + ",".join(["alice"] * 400_000) + "\n")
+        machine.write(f"{ETC}/{MAIN}", "[Group many]\nTasksMax=5\n[Group more]\nTasksMax=6\n")
+        done = nsrootd("--check-config")
+    finally:
+        group.write_text(before)
+    assert done.returncode == 0
+    assert done.stderr == (f"warning: {ETC}/{MAIN}:3: the group more cannot be looked up (Numerical result out of range);"
+                           " what stands here is not in force\n")
+
+
 @pytest.mark.parametrize("text,place,said", [
     ("[Sessions]\nDefaultRoot=lab\n", 2, "DefaultRoot= names a root that is not there"),
     ("[Daemon]\nConnectionsMax=32\n", 2, "ConnectionsKeptForRoot= leaves nothing of ConnectionsMax="),

@@ -782,6 +782,7 @@ int roots_verify(Roots *r, const char *name, Error *e)
 int roots_remove(Roots *r, const char *name, Error *e)
 {
         Entry *entry = find(r, name);
+        int k;
 
         if (!entry)
                 return no_such_root(e, name);
@@ -791,5 +792,8 @@ int roots_remove(Roots *r, const char *name, Error *e)
                 error_setf(e, ERROR_ROOT_IN_USE, "name", "%s", name);
                 return error_add_number(e, "sessions", entry->root->n_ref - 1);
         }
-        return drop(entry);
+        k = metadata_remove(r->store.names_fd, name); /* if not even that can be done, it stays */
+        if (k >= 0)
+                k = drop(entry);
+        return k < 0 ? explain_failure(k, e) : 0;
 }

@@ -76,7 +76,7 @@ int roots_find(const Roots *r, const char *name); /* index or -ENOENT */
 /* Reads everything again: 0, or -EREMOTEIO (DigestMismatch) when a file is changed, missing or added: then
  * the root is dropped, and the next roots_ensure builds it anew. Not there: NoSuchRoot. */
 int roots_verify(Roots *r, const char *name, Error *e);
-/* Also when it is not cached (idempotent). -EREMOTEIO: RootInUse, NoSuchRoot. */
+/* Also when it is not cached (idempotent). -EREMOTEIO: RootInUse, NoSuchRoot, CacheUnusable. */
 int roots_remove(Roots *r, const char *name, Error *e);
 
 int root_tree_fd(const Root *root); /* O_PATH of the tree's directory; the root's. Open_tree(2) it */

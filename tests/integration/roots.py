@@ -1,7 +1,9 @@
 """What the tests of the cache of roots share: configurations, and looking at what a daemon has made of them."""
 
+import contextlib
 import hashlib
 import pathlib
+import subprocess
 
 from harness import comm_and_state, until
 
@@ -70,3 +72,15 @@ def heal(daemon):
 def expect_works(daemon, content=BUSYBOX):
     r = daemon.run("busybox", "sha256sum", "/bin/busybox")
     assert (r.returncode, r.stderr, r.stdout[:64]) == (0, "", sha256(content))
+
+
+@contextlib.contextmanager
+def small_disk(directory, size):
+    """A process in whose mount namespace the directory is a small filesystem of its own."""
+    script = 'mount --make-rprivate / && mount -t tmpfs -o mode=0700,size="$1" test "$2" && echo && exec sleep 600'
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", size, directory], stdout=subprocess.PIPE) as p:
+        assert p.stdout.readline() == b"\n"
+        try:
+            yield p.pid
+        finally:
+            p.kill()

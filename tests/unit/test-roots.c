@@ -1103,7 +1103,9 @@ Test(roots, read_only_disk_with_a_root)
                 cr_expect_eq(roots_verify(roots, "busybox", &e), 0);
                 restart();
         }
-        cr_expect_eq(roots_remove(roots, "busybox", &e), -EROFS);
+        cr_expect_eq(roots_remove(roots, "busybox", &e), -EREMOTEIO);
+        cr_expect_str_eq(e.name, ERROR_ROOT_CACHE_UNUSABLE);
+        cr_expect(info("busybox").cached);
 }
 
 Test(roots, read_only_disk_with_nothing_on_it)

@@ -78,6 +78,7 @@ Test(spec, nothing_was_said)
         cr_expect_null(s.environment);
         cr_expect_null(s.user);
         cr_expect_eq(s.read_only, -1);
+        cr_expect_eq(s.progress, -1);
         cr_expect_eq(s.detached, -1);
         cr_expect_eq(s.terminal, -1);
         cr_expect_eq(s.columns, FIELD_ABSENT);
@@ -95,7 +96,8 @@ Test(spec, everything_was_said)
         cr_assert_eq(
                 parse("{\"root\":\"busybox\",\"arguments\":[\"sh\",\"-c\",\"\"],\"name\":\"a-b\","
                       "\"environment\":[\"A=\",\"B=c=d\"],\"workingDirectory\":\"/tmp\",\"user\":\"bin\","
-                      "\"hostname\":\"h\",\"network\":\"none\",\"readOnly\":true,\"detached\":false,"
+                      "\"hostname\":\"h\",\"network\":\"none\",\"readOnly\":true,\"progress\":true,"
+                      "\"detached\":false,"
                       "\"terminal\":true,\"columns\":80,\"rows\":24,\"lifelineFileDescriptor\":3,"
                       "\"standardInputFileDescriptor\":0,\"standardOutputFileDescriptor\":1,"
                       "\"standardErrorFileDescriptor\":2}",
@@ -113,6 +115,7 @@ Test(spec, everything_was_said)
         cr_expect_str_eq(s.hostname, "h");
         cr_expect_str_eq(s.network, "none");
         cr_expect_eq(s.read_only, 1);
+        cr_expect_eq(s.progress, 1);
         cr_expect_eq(s.detached, 0);
         cr_expect_eq(s.terminal, 1);
         cr_expect_eq(s.columns, 80);
@@ -206,6 +209,7 @@ Test(spec, rules)
                 { "{\"rows\":-1,\"terminal\":true}",       "rows"                       },
                 { "{\"rows\":1.5,\"terminal\":true}",      "rows"                       },
                 { "{\"readOnly\":1}",                      "readOnly"                   },
+                { "{\"progress\":1}",                      "progress"                   },
                 { "{\"terminal\":\"yes\"}",                "terminal"                   },
                 { "{\"lifelineFileDescriptor\":64}",       "lifelineFileDescriptor"     },
                 { "{\"standardInputFileDescriptor\":-1}",  "standardInputFileDescriptor"},

@@ -98,12 +98,6 @@ void judge_user_namespaces(const Evidence *e, Finding *f)
                               "switched off by user.max_user_namespaces=0: there can be no sessions");
 }
 
-/* Where the root is copied, no overlay is mounted. */
-static bool needs_overlay(const Evidence *e)
-{
-        return e->machine.tmpfs_attributes != 0 && evidence_flag(e, "idmappedMounts") != 0;
-}
-
 void judge_overlay(const Evidence *e, Finding *f)
 {
         static const char advice[] = "'modprobe overlay', or boot a kernel that has it";
@@ -113,8 +107,6 @@ void judge_overlay(const Evidence *e, Finding *f)
                 found_ok(f, "the kernel has it");
         else if (has < 0 && e->machine.overlay == OVERLAY_MODULE)
                 found_ok(f, "there is a module, which is loaded when it is first used");
-        else if (needs_overlay(e))
-                found_missing(f, advice, "the kernel does not have it: no session can be set up");
         else
                 found_degraded(f, advice, "the kernel does not have it: " COPIED);
 }

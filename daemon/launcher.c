@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -127,11 +128,14 @@ static int share_flag(Launcher *l)
         return -errno;
 }
 
-/* An overlay keeps what it must remember of directories in extended attributes, for which a tmpfs has room
- * since 6.6: without, rmdir and rename of the cached root's directories would be errors. */
+/* A kernel may have no overlay at all. Where it has, the overlay keeps what it must remember of directories
+ * in extended attributes, for which a tmpfs has room since 6.6: without, rmdir and rename of the cached
+ * root's directories would be errors. */
 static void try_overlay(Launcher *l)
 {
-        l->can_overlay = fsetxattr(l->filters_fd, "user.nsroot", "", 0, 0) >= 0;
+        _cleanup_close_ int context = fsopen("overlay", FSOPEN_CLOEXEC); /* loads the module, too */
+
+        l->can_overlay = context >= 0 && fsetxattr(l->filters_fd, "user.nsroot", "", 0, 0) >= 0;
 }
 
 int launcher_new(const char *init_path, Launcher **ret)

@@ -6,12 +6,14 @@ Which section wins is tested row by row in tests/unit/test-policy.c; here is tha
 
 import contextlib
 import grp
+import hashlib
 import os
 import pathlib
 import subprocess
 
 import pytest
 
+import http_server
 from harness import BUSYBOX, OTHER, USER, Daemon, until
 from varlink import Connection, VarlinkError, call
 
@@ -345,6 +347,29 @@ def test_a_reload_changes_who_may_use_and_change_roots(fresh_daemon):
         assert c.call(ROOT + "Verify", {"name": "busybox"})["root"]["name"] == "busybox"
     assert run_refused(daemon, member) == ("Refused", {"rule": "root-users"})
     assert Member(OTHER).run(daemon, "echo in") == "in"
+
+
+@pytest.mark.parametrize("change, answer", [
+    (f"Users={OTHER}\n", ("Refused", {"rule": "root-users"})),
+    ("[Admission]\nAdmit=no\n", ("Refused", {"rule": "not-admitted"})),
+    ("[Limits]\nOpenFilesMax=100\n", 100),
+])
+def test_who_waits_for_a_root_gets_what_is_in_force_when_it_is_there(fresh_daemon, change, answer):
+    content = pathlib.Path("/bin/busybox").read_bytes()
+    with http_server.Server(content) as server:
+        text = (f"[Root busybox]\nSource=\n"
+                f"Source={server.url('held')} sha256:{hashlib.sha256(content).hexdigest()}\n")
+        daemon = fresh_daemon(text)
+        with contextlib.closing(Member(USER).connect(daemon)) as c:
+            c.send_call(SESSION + "Run", {"arguments": ["sh", "-c", "exit $(ulimit -n)"]}, more=True)
+            assert until(lambda: server.requests)
+            reload(daemon, text + change)
+            server.released.set()
+            reply = c.receive()
+            if "error" in reply:
+                assert (reply["error"].rpartition(".")[2], reply["parameters"]) == answer
+            else:
+                assert c.receive()["parameters"]["session"]["result"]["code"] == answer
 
 
 # -- whose groups --------------------------------------------------------------------------------------------------

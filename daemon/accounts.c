@@ -9,13 +9,19 @@
 /* One look-up with a buffer of that size: -ERANGE where it is too small. */
 typedef int (*LookUp)(const char *name, char *buffer, size_t size, uint32_t *ret);
 
+/* What the C library says of it: 0 means that all databases were asked. */
+static int not_found(int error)
+{
+        return error ? -error : -ESRCH;
+}
+
 static int look_up_user(const char *name, char *buffer, size_t size, uint32_t *ret)
 {
         struct passwd entry, *found = NULL;
         int error = getpwnam_r(name, &entry, buffer, size, &found);
 
         if (!found)
-                return error ? -error : -ESRCH;
+                return not_found(error);
         *ret = entry.pw_uid;
         return 0;
 }
@@ -26,7 +32,7 @@ static int look_up_group(const char *name, char *buffer, size_t size, uint32_t *
         int error = getgrnam_r(name, &entry, buffer, size, &found);
 
         if (!found)
-                return error ? -error : -ESRCH;
+                return not_found(error);
         *ret = entry.gr_gid;
         return 0;
 }

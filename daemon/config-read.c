@@ -82,8 +82,6 @@ static void begin_rule(Reading *reading, const char *name, bool of_group)
         Rule *rule;
         int r = config_need_rule(reading->config, name, of_group, &rule);
 
-        if (r >= 0)
-                r = note_place(reading, &rule->place);
         if (r < 0) {
                 lines_fail(&reading->lines, r, "[%s]: %s", reading->section.title, errno_text(r));
                 return;

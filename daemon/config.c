@@ -18,12 +18,6 @@ static void root_done(RootConfig *root)
         free(root->place);
 }
 
-static void rule_done(Rule *rule)
-{
-        free(rule->name);
-        free(rule->place);
-}
-
 static size_t n_keys(void)
 {
         size_t n = 0;
@@ -38,7 +32,7 @@ Config *config_free(Config *c)
         for (size_t i = 0; i < c->n_roots; i++)
                 root_done(&c->roots[i]);
         for (size_t i = 0; i < c->n_rules; i++)
-                rule_done(&c->rules[i]);
+                free(c->rules[i].name);
         for (size_t i = 0; c->places && i < n_keys(); i++)
                 free(c->places[i]);
         free_values(KEY_OF_DAEMON, c);

@@ -41,8 +41,7 @@ typedef struct Allowance {
 typedef struct Rule {
         char *name; /* or a number */
         bool of_group;
-        char *place; /* FILE:LINE of its first section */
-        bool known;  /* there is such a user or group on this machine, and this is it: */
+        bool known; /* there is such a user or group on this machine, and this is it: */
         uint32_t id;
         uint64_t given; /* a bit for each row of config_keys that is set here, by its place among those of an
                            Allowance: rule_apply knows */

@@ -1,30 +1,19 @@
 #include "roots.h"
 
-#include <fcntl.h>
-#include <strings.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "helper.h"
-#include "idmap.h"
 #include "log.h"
 #include "metadata.h"
 #include "protocol.h"
 #include "pull.h"
+#include "root.h"
 #include "setback.h"
 #include "store.h"
 #include "tree.h"
-
-struct Root {
-        unsigned n_ref; /* one is the cache's own while it is in it */
-        const RootConfig *config;
-        Metadata metadata;
-        int tree_fd;
-        bool can_idmap;
-        int dead_dir_fd; /* where the tree waits for its last user, under dead_name, once it is given up */
-        char dead_name[TREE_NAME_SIZE];
-};
 
 typedef struct Entry Entry;
 
@@ -72,135 +61,13 @@ const char *pull_state_name(PullState s)
         return names[s];
 }
 
-/* ---- A root
- * --------------------------------------------------------------------------------------------------- */
-
-static bool try_idmap(const Root *root)
-{
-        int r = idmap_try(root->tree_fd);
-
-        if (r < 0)
-                log_warning("Root %s: cannot find out whether it can be mounted with mapped ids: %s",
-                            root->metadata.name, errno_text(r));
-        return r > 0;
-}
-
-/* Takes what *m owns if it succeeds. -ENOENT: its tree is not there. */
-static int root_open(const Roots *r, const RootConfig *config, Metadata *m, Root **ret)
-{
-        _cleanup_close_ int fd =
-                openat(r->store.roots_fd, m->digest, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        Root *root;
-
-        if (fd < 0)
-                return -errno;
-        root = malloc(sizeof(Root));
-        if (!root)
-                return -ENOMEM;
-        *root = (Root){
-                .n_ref = 1, .config = config, .metadata = *m, .tree_fd = TAKE_FD(fd), .dead_dir_fd = -EBADF
-        };
-        *m = (Metadata){};
-        root->can_idmap = try_idmap(root);
-        *ret = root;
-        return 0;
-}
-
-Root *root_ref(Root *root)
-{
-        root->n_ref++;
-        return root;
-}
-
-Root *root_unref(Root *root)
-{
-        if (!root || --root->n_ref > 0)
-                return NULL;
-        if (root->dead_dir_fd >= 0)
-                (void)tree_remove(root->dead_dir_fd, root->dead_name); /* else the next start does */
-        close_fd(root->dead_dir_fd);
-        close_fd(root->tree_fd);
-        metadata_done(&root->metadata);
-        free(root);
-        return NULL;
-}
-
-int root_tree_fd(const Root *root)
-{
-        return root->tree_fd;
-}
-
-bool root_can_idmap(const Root *root)
-{
-        return root->can_idmap;
-}
-
-const RootConfig *root_config(const Root *root)
-{
-        return root->config;
-}
-
-const char *root_name(const Root *root)
-{
-        return root->metadata.name;
-}
-
 /* ---- What is on the disk
  * -------------------------------------------------------------------------------------- */
-
-/* The cached root of a name, if there is one. What cannot be read is as good as not there: the next pull
- * replaces it. */
-static int load(const Roots *r, const RootConfig *config, Root **ret)
-{
-        _cleanup_(metadata_done) Metadata m = {};
-        int k;
-
-        k = metadata_read(r->store.names_fd, config->name, &m);
-        if (k == -EBADMSG || k == -E2BIG) {
-                log_warning("Root %s: its metadata is damaged; it will be made again", config->name);
-                return 0;
-        }
-        if (k >= 0)
-                k = root_open(r, config, &m, ret);
-        if (k < 0 && k != -ENOENT && k != -ENOMEM)
-                log_warning("Root %s: cannot be read: %s; it will be made again", config->name,
-                            errno_text(k));
-        return k == -ENOMEM ? k : 0;
-}
-
-/* Whether one of the sources would still give this: who changes a digest in the configuration, or takes a
- * source away, does not want what came of it any more. */
-static bool is_vouched_for(const Metadata *m, const RootConfig *config)
-{
-        for (size_t i = 0; i < config->n_sources; i++) {
-                const RootSource *s = &config->sources[i];
-
-                if (s->digest ? strcasecmp(s->digest, m->binary_digest) == 0 : streq(s->url, m->source))
-                        return true;
-        }
-        return false;
-}
 
 /* One that is not stays on the disk until there is another: a configuration may come back. */
 static bool is_current(const Entry *e)
 {
-        return e->root && is_vouched_for(&e->root->metadata, e->config);
-}
-
-/* The tree first and then its name: a crash in between leaves a tree without a name, which the next start
- * removes. */
-static int commit(const Entry *e, Metadata *built, const char *build, Root **ret)
-{
-        const Store *s = &e->roots->store;
-        int r, placed;
-
-        placed = store_place(s, build, built->digest);
-        if (placed < 0)
-                return placed;
-        r = metadata_write(s->names_fd, built);
-        if (r < 0 && placed > 0)
-                (void)tree_remove(s->roots_fd, built->digest); /* else the next start does */
-        return r < 0 ? r : root_open(e->roots, e->config, built, ret);
+        return e->root && root_is_vouched_for(e->root, e->config);
 }
 
 /* Another name is of the same tree, now that this root is no entry's any more. */
@@ -213,31 +80,16 @@ static bool is_shared(const Roots *r, const Root *root)
         return false;
 }
 
-/* Its files stay until nobody uses them. */
-static int bury(const Roots *r, Root *root)
-{
-        _cleanup_close_ int dir_fd = fcntl(r->store.roots_fd, F_DUPFD_CLOEXEC, 3);
-        int k;
-
-        if (dir_fd < 0)
-                return -errno;
-        k = store_bury(&r->store, root->metadata.digest, root->dead_name);
-        if (k >= 0)
-                root->dead_dir_fd = TAKE_FD(dir_fd);
-        return k == -ENOENT ? 0 : k;
-}
-
 /* Nobody gets it from now on, whatever becomes of its files. */
 static int drop(Entry *e)
 {
         Root *root = TAKE_PTR(e->root);
         int k;
 
-        root->config = NULL; /* which goes with a reload, that does not find this root any more */
+        root->config = NULL; /* it goes with a reload, which does not find this root any more */
         k = metadata_remove(e->roots->store.names_fd, e->config->name);
-
         if (k >= 0 && !is_shared(e->roots, root))
-                k = bury(e->roots, root);
+                k = root_bury(&e->roots->store, root);
         root_unref(root);
         return k;
 }
@@ -344,19 +196,35 @@ static void log_pulled(const Entry *e)
                  "Root %s: made from %s, digest %s", m->name, m->source, m->digest);
 }
 
+/* What an error says, for the log. */
+static int failure_words(int r, const Error *error, char **ret)
+{
+        const char *source = error_text(error, "source"), *reason = error_text(error, "reason"),
+                   *found = error_text(error, "found"), *expected = error_text(error, "expected");
+        int n;
+
+        if (r != -EREMOTEIO)
+                n = asprintf(ret, "%s", errno_text(r));
+        else if (found && expected)
+                n = asprintf(ret, "%s: its digest is %s, not %s", error->name, found, expected);
+        else
+                n = asprintf(ret, "%s%s%s%s%s", error->name, source ? ": " : "", source ? source : "",
+                             reason ? ": " : "", reason ? reason : "");
+        return n < 0 ? -ENOMEM : 0;
+}
+
 /* A user can cause this line, so not all of them are written. */
 static void log_pull_failed(const Entry *e, int r, const Error *error)
 {
-        const char *source = r == -EREMOTEIO ? error_text(error, "source") : NULL;
-        const char *reason = r == -EREMOTEIO ? error_text(error, "reason") : errno_text(r);
+        _cleanup_free_ char *words = NULL;
         const LogFields fields = { .event = LOG_EVENT_ROOT_FAILED,
                                    .root = e->config->name,
-                                   .reason = reason ? reason : error->name,
+                                   .reason = r == -EREMOTEIO ? error_text(error, "reason") ?: error->name
+                                                             : errno_text(r),
                                    .uid = LOG_NO_UID };
 
-        log_bounded(LOG_WARNING, &fields, "Root %s could not be made: %s%s%s%s%s", e->config->name,
-                    r == -EREMOTEIO ? error->name : "", source ? ": " : "", source ? source : "",
-                    r == -EREMOTEIO && reason ? ": " : "", reason ? reason : "");
+        if (failure_words(r, error, &words) >= 0)
+                log_bounded(LOG_WARNING, &fields, "Root %s could not be made: %s", e->config->name, words);
 }
 
 /* What this machine's errors mean to who waits for a root, and what can be done about them. */
@@ -384,13 +252,13 @@ static int explain_failure(int r, Error *ret)
 static int replace(Entry *e, Metadata *built, const char *build)
 {
         Root *old = TAKE_PTR(e->root), *new = NULL;
-        int r = commit(e, built, build, &new), k;
+        int r = root_commit(&e->roots->store, e->config, built, build, &new), k;
 
         e->root = r < 0 ? old : new;
         if (r < 0 || !old)
                 return r;
-        old->config = NULL;
-        k = is_shared(e->roots, old) ? 0 : bury(e->roots, old);
+        old->config = NULL; /* as in drop() */
+        k = is_shared(e->roots, old) ? 0 : root_bury(&e->roots->store, old);
         if (k < 0)
                 log_warning("Root %s: its old tree cannot be removed: %s", e->config->name, errno_text(k));
         root_unref(old);
@@ -511,7 +379,7 @@ static int entry_new(Roots *r, const RootConfig *config, Entry **ret)
         if (k >= 0)
                 k = sd_event_source_set_enabled(e->settle, SD_EVENT_OFF);
         if (k >= 0)
-                k = load(r, config, &e->root);
+                k = root_load(&r->store, config, &e->root);
         if (k < 0)
                 return k;
         *ret = TAKE_PTR(e);

@@ -252,7 +252,8 @@ static int on_progress(void *userdata, curl_off_t total, curl_off_t now, curl_of
 
 /* ---- Setting it up ---- */
 
-/* One file needs no more than HTTP/1.1. */
+/* One file needs no more than HTTP/1.1. A thread that still asks a name server which is silent is not waited
+ * for. */
 static int set_numbers(const Download *d)
 {
         const struct {
@@ -266,6 +267,7 @@ static int set_numbers(const Download *d)
                 { CURLOPT_SUPPRESS_CONNECT_HEADERS, 1                                },
                 { CURLOPT_NETRC,                    CURL_NETRC_IGNORED               },
                 { CURLOPT_NOSIGNAL,                 1                                },
+                { CURLOPT_QUICK_EXIT,               1                                },
                 { CURLOPT_NOPROGRESS,               0                                },
                 { CURLOPT_SSL_VERIFYPEER,           1                                },
                 { CURLOPT_SSL_VERIFYHOST,           2                                },

@@ -12,8 +12,8 @@ import pytest
 
 import http_server
 from harness import OTHER, USER, until
-from roots import (BUSYBOX, FALLBACK, MISMATCH, ROOT, UNAVAILABLE, cached_files, config, expect_nothing_made, expect_works,
-                   fetchers, heal, pinned, pull, root_of, sha256, small_disk)
+from roots import (BUSYBOX, FALLBACK, MISMATCH, ROOT, UNAVAILABLE, cached_files, config, expect_works, fetchers, heal, pinned,
+                   pull, root_of, sha256, small_disk)
 from varlink import Connection
 
 RUN = "org.nsroot.session.Run"

@@ -208,10 +208,33 @@ def test_when_the_server_wants_to_be_asked(fresh_daemon, server):
     assert len(times) == 2 and times[1] - times[0] > 2
 
 
-def test_nobody_waits_for_an_hour(fresh_daemon, server):
-    d = fresh_daemon(config(pinned(server.url("retry-after/3600")), FALLBACK, attempts=5))
+def test_nobody_waits_for_minutes(fresh_daemon, server):
+    d = fresh_daemon(config(pinned(server.url("retry-after/100")), FALLBACK, attempts=5))
     expect_works(d)
     assert len(server.requests) == 1 and root_of(d)["source"] == FALLBACK
+
+
+SILENT_RESOLVER = """
+import ctypes, socket, time
+ctypes.CDLL(None).prctl(1, 9)  # ends with the daemon
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+print(flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_name_server_that_is_silent(fresh_daemon, tmp_path):
+    """A network of its own, in which somebody listens to questions. The C library would ask for ten seconds."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    os.chmod(tmp_path / "resolv.conf", 0o644)
+    script = (f"busybox ip link set lo up && mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && "
+              "{ /usr/bin/python3 -c \"$RESOLVER\" & } | head -n 1 && exec \"$@\"")
+    d = fresh_daemon(config(pinned("http://example.com/busybox"), FALLBACK, more="ConnectTimeout=1s\n"),
+                     wrapper=["unshare", "-n", "sh", "-c", script, "sh"], environment={"RESOLVER": SILENT_RESOLVER})
+    start = time.monotonic()
+    expect_works(d)
+    assert time.monotonic() - start < 6 and root_of(d)["source"] == FALLBACK
 
 
 def test_the_time_in_all_is_of_all_attempts(fresh_daemon, server):

@@ -913,6 +913,27 @@ Test(roots, a_source_that_is_taken_away)
         cr_expect(info("busybox").cached);
 }
 
+/* The new root is the old one's tree: it stays where it is. */
+Test(roots, another_source_of_the_same)
+{
+        char *good = good_binary(), *same = make_binary("same", "bin/sh\nsbin/init\n");
+        RootConfig root[2];
+        RootSource source[2];
+        Config before = reloaded(&root[0], &source[0], good, NULL),
+               after = reloaded(&root[1], &source[1], same, NULL);
+        _cleanup_error_ Error e = {};
+
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        cr_assert_eq(run("busybox").r, 0);
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        cr_expect_eq(info("busybox").cached, false);
+        cr_assert_eq(run("busybox").r, 0);
+        cr_expect_str_eq(info("busybox").source, same);
+        cr_expect_eq(count_names("roots"), 1);
+        cr_expect_eq(roots_verify(roots, "busybox", &e), 0);
+        roots = roots_free(roots);
+}
+
 /* Who waits gets what is configured when it is there, not what was when he came. */
 Test(roots, a_reload_in_the_middle)
 {

@@ -110,7 +110,25 @@ static int hold_sessions(const Arguments *a)
                 pause();
 }
 
-static int run(const Arguments *a)
+/* The daemon's working directory will be another one. Replaces *path, which is *ret's then. */
+static int make_absolute(const char **path, char **ret)
+{
+        _cleanup_free_ char *directory = NULL;
+
+        if (!*path || **path == '/')
+                return 0;
+        directory = getcwd(NULL, 0);
+        if (!directory)
+                return -errno;
+        if (asprintf(ret, "%s/%s", directory, *path) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        *path = *ret;
+        return 0;
+}
+
+static int serve(const Arguments *a)
 {
         /* Those of a build directory, for tests and development. */
         const char *init_path = getenv("NSROOTD_INIT_PATH"), *fetch_path = getenv("NSROOTD_FETCH_PATH");
@@ -119,7 +137,15 @@ static int run(const Arguments *a)
                                    .state_dir = a->state_dir ? a->state_dir : STATE_DIR_DEFAULT,
                                    .init_path = init_path ? init_path : LIBEXECDIR "/nsroot-init",
                                    .fetch_path = fetch_path ? fetch_path : LIBEXECDIR "/nsroot-fetch" };
-        _cleanup_free_ char *missing = NULL;
+
+        umask(022); /* sessions must be able to pass through what is made for them, whoever started us */
+        return manager_run(&o);
+}
+
+static int run(const Arguments *given)
+{
+        _cleanup_free_ char *config = NULL, *listen = NULL, *state = NULL, *missing = NULL;
+        Arguments a = *given;
         int r = privilege_check(&missing);
 
         if (r == -EPERM)
@@ -127,8 +153,13 @@ static int run(const Arguments *a)
                           "('systemctl "
                           "start nsrootd').",
                           missing);
-        umask(022); /* sessions must be able to pass through what is made for them, whoever started us */
-        return r < 0 ? r : manager_run(&o);
+        if (r >= 0)
+                r = make_absolute(&a.config_path, &config);
+        if (r >= 0)
+                r = make_absolute(&a.listen_path, &listen);
+        if (r >= 0)
+                r = make_absolute(&a.state_dir, &state);
+        return r < 0 ? r : serve(&a);
 }
 
 /* Before anything opens one of its own: what whoever started us left open is nobody's here, but for the

@@ -441,3 +441,17 @@ def test_a_state_directory_that_others_may_write_is_refused(fresh_daemon):
     d.state_dir.chmod(0o777)
     assert d.launch().process.wait(20) != 0
     assert str(d.state_dir) in d.log_text()
+
+
+def test_paths_may_be_relative_though_the_working_directory_changes(build):
+    directory = harness.make_directory()
+    daemon = harness.Daemon(build, directory=directory, wrapper=["env", "-C", directory], arguments=[
+        "--listen", "varlink", "--state-dir", "state", "--config", "nsrootd.conf"])
+    try:
+        assert daemon.run("true").returncode == 0
+        daemon.configure("[Limits]\nOpenFilesMax=77\n")
+        assert "error" not in daemon.call("io.systemd.service.Reload")
+        assert daemon.run("sh", "-c", "ulimit -n").stdout == "77\n"
+    finally:
+        daemon.stop()
+        shutil.rmtree(directory)

@@ -42,9 +42,9 @@ static const struct {
          "what was downloaded is not what is expected: its digest is {found}, not {expected}[ ({retry})]"      },
         { ERROR_ROOT_BAD_BINARY,         "{source} is of no use as a root: {reason}[ ({retry})]"               },
         { ERROR_ROOT_NO_SPACE,           "no space for the root[: {neededBytes} bytes are needed] in nsrootd's state "
-         "directory[ ({retry})]"                                                                                 },
-        { ERROR_ROOT_CACHE_UNUSABLE,                             "the root cannot be made: {reason}[ ({retry})]"},
-        { ERROR_ROOT_REFUSED,                             "refused: {rule}"                                                                                        },
+                               "directory[ ({retry})]"                           },
+        { ERROR_ROOT_CACHE_UNUSABLE,     "the root cannot be made: {reason}[ ({retry})]"                       },
+        { ERROR_ROOT_REFUSED,            "refused: {rule}"                                                     },
 };
 
 /* What some values of parameters mean to people, and what can be done. */

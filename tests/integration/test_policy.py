@@ -412,7 +412,8 @@ def memory(daemon):
 
 
 def test_groups_count_up_to_a_number_and_cost_no_memory(fresh_daemon):
-    daemon = fresh_daemon(f"[Group {100000 + GROUPS_MAX}]\nOpenFilesMax=200\n")
+    daemon = fresh_daemon(f"[Group {100000 + GROUPS_MAX}]\nOpenFilesMax=200\n",
+                          environment={"ASAN_OPTIONS": "quarantine_size_mb=0"})
     member = Member(USER, *range(100001, 100001 + GROUPS_MAX))
     assert open_files(daemon, member) == 200
 

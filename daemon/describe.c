@@ -13,18 +13,17 @@ void describe_put(struct json_object *object, const char *key, struct json_objec
                 json_object_object_add(object, key, value);
 }
 
-static void put_string(struct json_object *object, const char *key, const char *value)
+void describe_put_text(struct json_object *object, const char *key, const char *value)
 {
         describe_put(object, key, value ? json_object_new_string(value) : NULL);
 }
 
-static void put_bool(struct json_object *object, const char *key, bool value)
+void describe_put_flag(struct json_object *object, const char *key, bool value)
 {
         describe_put(object, key, json_object_new_boolean(value));
 }
 
-/* Passed over where it is not known. */
-static void put_number(struct json_object *object, const char *key, uint64_t value)
+void describe_put_number(struct json_object *object, const char *key, uint64_t value)
 {
         describe_put(object, key, value > INT64_MAX ? NULL : json_object_new_int64((int64_t)value));
 }
@@ -43,7 +42,7 @@ static struct json_object *timestamp(uint64_t realtime_usec)
         struct json_object *o = realtime_usec ? json_object_new_object() : NULL;
 
         if (o)
-                put_number(o, "realtime", realtime_usec);
+                describe_put_number(o, "realtime", realtime_usec);
         return o;
 }
 
@@ -52,17 +51,17 @@ static struct json_object *process(pid_t pid)
         struct json_object *o = pid ? json_object_new_object() : NULL;
 
         if (o)
-                put_number(o, "pid", (uint64_t)pid);
+                describe_put_number(o, "pid", (uint64_t)pid);
         return o;
 }
 
 static void put_status(struct json_object *o, int status)
 {
         if (WIFSIGNALED(status)) {
-                put_string(o, "signal", signal_name(WTERMSIG(status)));
-                put_bool(o, "coreDumped", WCOREDUMP(status));
+                describe_put_text(o, "signal", signal_name(WTERMSIG(status)));
+                describe_put_flag(o, "coreDumped", WCOREDUMP(status));
         } else
-                put_number(o, "code", (uint64_t)WEXITSTATUS(status));
+                describe_put_number(o, "code", (uint64_t)WEXITSTATUS(status));
 }
 
 static void put_failure(struct json_object *o, const LaunchFailure *f)
@@ -70,8 +69,8 @@ static void put_failure(struct json_object *o, const LaunchFailure *f)
         char step[128];
 
         step_describe(f->step, f->index, step, sizeof(step));
-        put_string(o, "failedStep", step);
-        put_string(o, "errnoName", errno_name(f->error));
+        describe_put_text(o, "failedStep", step);
+        describe_put_text(o, "errnoName", errno_name(f->error));
 }
 
 struct json_object *describe_result(const SessionResult *r)
@@ -80,16 +79,16 @@ struct json_object *describe_result(const SessionResult *r)
 
         if (!o)
                 return NULL;
-        put_string(o, "cause", cause_name(r->cause));
+        describe_put_text(o, "cause", cause_name(r->cause));
         if (r->has_status)
                 put_status(o, r->status);
         if (r->cause == CAUSE_SETUP_FAILED)
                 put_failure(o, &r->failure);
-        put_number(o, "wallUSec", r->wall_usec);
-        put_number(o, "userUSec", r->user_usec);
-        put_number(o, "systemUSec", r->system_usec);
-        put_number(o, "memoryPeakBytes", r->memory_peak);
-        put_number(o, "tasksPeak", r->tasks_peak);
+        describe_put_number(o, "wallUSec", r->wall_usec);
+        describe_put_number(o, "userUSec", r->user_usec);
+        describe_put_number(o, "systemUSec", r->system_usec);
+        describe_put_number(o, "memoryPeakBytes", r->memory_peak);
+        describe_put_number(o, "tasksPeak", r->tasks_peak);
         return o;
 }
 
@@ -109,20 +108,20 @@ struct json_object *describe_session(const Session *s)
 
         if (!o)
                 return NULL;
-        put_string(o, "id", session_id(s));
-        put_string(o, "name", spec->name);
-        put_string(o, "root", session_root(s));
-        put_number(o, "ownerUid", session_owner(s));
-        put_string(o, "state", state_name(session_state(s)));
+        describe_put_text(o, "id", session_id(s));
+        describe_put_text(o, "name", spec->name);
+        describe_put_text(o, "root", session_root(s));
+        describe_put_number(o, "ownerUid", session_owner(s));
+        describe_put_text(o, "state", state_name(session_state(s)));
         describe_put(o, "arguments", strings(spec->arguments));
-        put_string(o, "user", spec->user);
-        put_string(o, "hostname", spec->hostname);
-        put_string(o, "network", "none");
-        put_bool(o, "readOnly", spec->read_only == 1);
-        put_bool(o, "terminal", spec->terminal == 1);
-        put_bool(o, "detached", false);
+        describe_put_text(o, "user", spec->user);
+        describe_put_text(o, "hostname", spec->hostname);
+        describe_put_text(o, "network", "none");
+        describe_put_flag(o, "readOnly", spec->read_only == 1);
+        describe_put_flag(o, "terminal", spec->terminal == 1);
+        describe_put_flag(o, "detached", false);
         describe_put(o, "leader", process(session_leader(s)));
-        put_string(o, "controlGroup", session_cgroup(s));
+        describe_put_text(o, "controlGroup", session_cgroup(s));
         describe_put(o, "startTimestamp", timestamp(session_started_realtime(s)));
         describe_put(o, "exitTimestamp", timestamp(session_exited_realtime(s)));
         describe_put(o, "result", describe_result(session_result(s)));
@@ -135,17 +134,17 @@ struct json_object *describe_root(const RootInfo *info)
 
         if (!o)
                 return NULL;
-        put_string(o, "name", info->name);
-        put_string(o, "kind", info->kind);
-        put_bool(o, "cached", info->cached);
-        put_string(o, "source", info->source);
-        put_string(o, "digest", info->digest);
+        describe_put_text(o, "name", info->name);
+        describe_put_text(o, "kind", info->kind);
+        describe_put_flag(o, "cached", info->cached);
+        describe_put_text(o, "source", info->source);
+        describe_put_text(o, "digest", info->digest);
         if (info->cached)
-                put_number(o, "sizeBytes", (uint64_t)info->size_bytes);
+                describe_put_number(o, "sizeBytes", (uint64_t)info->size_bytes);
         describe_put(o, "defaultArguments", strings(info->config->default_arguments));
         describe_put(o, "defaultEnvironment", strings(info->config->default_environment));
-        put_number(o, "sessions", info->sessions);
-        put_number(o, "warm", 0);
+        describe_put_number(o, "sessions", info->sessions);
+        describe_put_number(o, "warm", 0);
         return o;
 }
 

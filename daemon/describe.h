@@ -15,6 +15,11 @@ struct json_object *describe_root(const RootInfo *info);
 
 /* Puts value into object under key; takes it, and passes over NULL. */
 void describe_put(struct json_object *object, const char *key, struct json_object *value);
+/* The same of a text (NULL is passed over), a flag, and a number, which is passed over where it is more than
+ * fits: not known, or not limited. */
+void describe_put_text(struct json_object *object, const char *key, const char *value);
+void describe_put_flag(struct json_object *object, const char *key, bool value);
+void describe_put_number(struct json_object *object, const char *key, uint64_t value);
 
 /* A set-up that failed as its caller is told: CommandNotFound, ExecFailed, NoSuchUser or SetupFailed. spec
  * is what was asked for, or NULL where it did not come to that. -EREMOTEIO. */

@@ -18,22 +18,6 @@ static const struct {
         { CGROUP_IO,    "io"    },
 };
 
-static void put_text(struct json_object *o, const char *key, const char *text)
-{
-        describe_put(o, key, text ? json_object_new_string(text) : NULL);
-}
-
-static void put_flag(struct json_object *o, const char *key, bool flag)
-{
-        describe_put(o, key, json_object_new_boolean(flag));
-}
-
-/* Left out where it is not known, or where there is no limit. */
-static void put_number(struct json_object *o, const char *key, uint64_t number)
-{
-        describe_put(o, key, number > INT64_MAX ? NULL : json_object_new_int64((int64_t)number));
-}
-
 static struct json_object *controllers_of(const Cgroups *cgroups)
 {
         struct json_object *list = json_object_new_array();
@@ -52,20 +36,20 @@ static struct json_object *host(const Methods *m)
         if (!o)
                 return NULL;
         host_look(m->host, &facts);
-        put_text(o, "version", NSROOT_VERSION);
-        put_text(o, "kernel", facts.kernel);
-        put_flag(o, "userNamespaces", facts.user_namespaces);
-        put_flag(o, "overlay", facts.overlay);
+        describe_put_text(o, "version", NSROOT_VERSION);
+        describe_put_text(o, "kernel", facts.kernel);
+        describe_put_flag(o, "userNamespaces", facts.user_namespaces);
+        describe_put_flag(o, "overlay", facts.overlay);
         if (facts.idmapped_mounts >= 0)
-                put_flag(o, "idmappedMounts", facts.idmapped_mounts > 0);
-        put_text(o, "stateFilesystem", facts.state_filesystem);
-        put_number(o, "stateFreeBytes", facts.state_free);
-        put_text(o, "controlGroup", m->cgroups ? cgroups_path(m->cgroups) : NULL);
+                describe_put_flag(o, "idmappedMounts", facts.idmapped_mounts > 0);
+        describe_put_text(o, "stateFilesystem", facts.state_filesystem);
+        describe_put_number(o, "stateFreeBytes", facts.state_free);
+        describe_put_text(o, "controlGroup", m->cgroups ? cgroups_path(m->cgroups) : NULL);
         describe_put(o, "controllers", controllers_of(m->cgroups));
         if (facts.descriptor_store_max >= 0)
-                put_number(o, "descriptorStoreMax", (uint64_t)facts.descriptor_store_max);
-        put_number(o, "sessions", sessions_live(m->sessions));
-        put_number(o, "sessionsMax", m->config->sessions_max);
+                describe_put_number(o, "descriptorStoreMax", (uint64_t)facts.descriptor_store_max);
+        describe_put_number(o, "sessions", sessions_live(m->sessions));
+        describe_put_number(o, "sessionsMax", m->config->sessions_max);
         return o;
 }
 
@@ -75,13 +59,13 @@ static struct json_object *limits(const Limits *l)
 
         if (!o)
                 return NULL;
-        put_number(o, "memoryMaxBytes", l->memory_max);
-        put_number(o, "tasksMax", l->tasks_max);
-        put_number(o, "cpuQuotaPercent", l->cpu_percent);
-        put_number(o, "storageMaxBytes", l->storage_max);
-        put_number(o, "storageMaxInodes", l->storage_inodes);
-        put_number(o, "fileSizeMaxBytes", l->file_size_max);
-        put_number(o, "openFilesMax", l->open_files_max);
+        describe_put_number(o, "memoryMaxBytes", l->memory_max);
+        describe_put_number(o, "tasksMax", l->tasks_max);
+        describe_put_number(o, "cpuQuotaPercent", l->cpu_percent);
+        describe_put_number(o, "storageMaxBytes", l->storage_max);
+        describe_put_number(o, "storageMaxInodes", l->storage_inodes);
+        describe_put_number(o, "fileSizeMaxBytes", l->file_size_max);
+        describe_put_number(o, "openFilesMax", l->open_files_max);
         return o;
 }
 
@@ -107,13 +91,13 @@ static struct json_object *allowance(const Methods *m, const Caller *caller)
         if (!o)
                 return NULL;
         policy_allowance(m->config, caller, &a);
-        put_number(o, "uid", caller->uid);
-        put_number(o, "sessions", sessions_live_of(m->sessions, caller->uid));
-        put_number(o, "sessionsMax", a.sessions_max);
-        put_number(o, "connectionsMax", a.connections_max);
-        put_flag(o, "changesRoots", a.change_roots);
+        describe_put_number(o, "uid", caller->uid);
+        describe_put_number(o, "sessions", sessions_live_of(m->sessions, caller->uid));
+        describe_put_number(o, "sessionsMax", a.sessions_max);
+        describe_put_number(o, "connectionsMax", a.connections_max);
+        describe_put_flag(o, "changesRoots", a.change_roots);
         describe_put(o, "roots", roots_of(m->config, caller));
-        put_text(o, "defaultRoot", m->config->default_root);
+        describe_put_text(o, "defaultRoot", m->config->default_root);
         describe_put(o, "limits", limits(&a.limits));
         return o;
 }

@@ -913,6 +913,32 @@ Test(roots, a_source_that_is_taken_away)
         cr_expect(info("busybox").cached);
 }
 
+/* The old one stays what it was, and where it was. */
+Test(roots, another_digest_that_cannot_be_kept)
+{
+        char *first = make_binary("first", "bin/sh\n"), *second = make_binary("second", "bin/sh\nbin/new\n");
+        RootConfig root[2];
+        RootSource source[2];
+        Config before = reloaded(&root[0], &source[0], first, NULL),
+               after = reloaded(&root[1], &source[1], second, NULL);
+        _cleanup_error_ Error e = {};
+        Outcome o;
+
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        cr_assert_eq(run("busybox").r, 0);
+        cr_assert_eq(roots_set_config(roots, &after), 0);
+        cr_assert_eq(renameat(state, "names", state, "away"), 0);
+        cr_assert_eq(tree_remove(state, "away"), 0);
+        o = run("busybox");
+        expect_error(&o, ERROR_ROOT_CACHE_UNUSABLE, "",
+                     "nsrootd's state directory: No such file or directory: see the kernel's log");
+        cr_expect_eq(count_names("roots"), 1);
+        cr_assert_eq(roots_set_config(roots, &before), 0);
+        cr_expect(info("busybox").cached);
+        cr_expect_eq(roots_verify(roots, "busybox", &e), 0);
+        roots = roots_free(roots);
+}
+
 /* The new root is the old one's tree: it stays where it is. */
 Test(roots, another_source_of_the_same)
 {

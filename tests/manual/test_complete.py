@@ -385,9 +385,11 @@ def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):
 
 
 def test_the_rules(protocol):
-    """In the source they are words with hyphens, and the one word that is returned as such."""
+    """In the source they are words with hyphens, or are called a rule where they stand."""
     text = sources("daemon/policy.c", "daemon/quota.c", "daemon/server.c", "daemon/methods*.c")
     rules = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text)) | set(re.findall(r'return "([a-z]+)"', text))
+    rules |= set(re.findall(r'rule = "([a-z-]+)"', sources("daemon/*.c")))
+    rules |= set(re.findall(r'\{ ?"rule", +"([a-z-]+)"', sources("client/explain.c")))
     assert {i.first("Li") for i in protocol.top("REFUSALS", "Li")} == rules
 
 
@@ -405,6 +407,7 @@ def prose(name):
     ("nsroot-protocol.7", "at most 16 MiB", "common/protocol.h", "REPLY_SIZE_MAX (16 * 1024 * 1024)"),
     ("nsroot-protocol.7", "arguments, 4,096 at most", "daemon/spec.c", "STRINGS_MAX 4096"),
     ("nsroot-protocol.7", "has at most 63 of these", "daemon/spec.c", "NAME_LENGTH_MAX 63"),
+    ("nsroot-protocol.7", "in more than 2,048 groups", "daemon/socket.h", "PEER_GROUPS_MAX 2048"),
     ("nsroot-protocol.7", "Twelve of the characters", "daemon/session.h", "SESSION_ID_LENGTH 12"),
     ("nsrootctl.1", "the twelve characters by which", "daemon/session.h", "SESSION_ID_LENGTH 12"),
     ("nsrootctl.1", "at most 63 of the characters", "daemon/spec.c", "NAME_LENGTH_MAX 63"),

@@ -19,6 +19,7 @@ and lists in the source where no program can be asked. In the pages it is found 
 """
 
 import contextlib
+import json
 import re
 import subprocess
 
@@ -120,6 +121,11 @@ def test_exit_statuses_of_a_verb_of_its_own(build, ctl_page):
 def test_what_doctor_looks_at(ctl_page):
     checks = re.findall(r'X\(\w+, "([a-z-]+)"\)', sources("client/doctor-*.h"))
     assert [i.first("Li") for i in verb_item(ctl_page, "doctor").items if i.first("Li")] == checks
+
+
+def test_what_doctor_prints_for_programs(daemon, ctl_page):
+    findings = json.loads(daemon.ctl("doctor", "--json").stdout)
+    assert findings and {key for finding in findings for key in finding} == set(verb_item(ctl_page, "doctor").within("Va"))
 
 
 def test_signals_that_are_passed_on(ctl_page):
@@ -382,6 +388,12 @@ def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):
     for constant, interface, error in defined:
         item = named(protocol, f"org.nsroot.{interface.lower()}", "Er")[error]
         assert unsupported(item) == (constant not in answered), error
+
+
+def test_the_limits_that_can_be_reached(protocol):
+    limits = re.findall(r'"limit", "(\w+)"', sources("daemon/*.c"))
+    reached = next(i for i in protocol.items if i.parent and i.parent.first("Er") == "LimitReached")
+    assert set(reached.within("Ql")) == set(limits)
 
 
 def test_the_rules(protocol):

@@ -7,6 +7,8 @@
 
 #include "copy.h"
 
+#define BINARY "bin/busybox"
+
 /* In an order in which parents come first. The mode is exact, whatever the umask. */
 static const struct {
         const char *path;
@@ -196,7 +198,7 @@ static int make_files(int dir_fd)
 
 static int copy_binary(int dir_fd, int binary_fd)
 {
-        _cleanup_close_ int fd = create_file(dir_fd, "bin/busybox", 0755);
+        _cleanup_close_ int fd = create_file(dir_fd, BINARY, 0755);
         int r;
 
         if (fd < 0)
@@ -253,4 +255,11 @@ int busybox_build(int dir_fd, int binary_fd, const Applets *applets)
         for (size_t i = 0; i < applets->n && r >= 0; i++)
                 r = make_applet(dir_fd, &applets->items[i]);
         return r < 0 ? r : sync_directories(dir_fd);
+}
+
+int busybox_digest(int dir_fd, char ret_hex[static DIGEST_HEX_SIZE])
+{
+        _cleanup_close_ int fd = openat(dir_fd, BINARY, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+        return fd < 0 ? -errno : digest_file(fd, ret_hex);
 }

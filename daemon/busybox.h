@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base.h"
+#include "digest.h"
 
 #define APPLET_NAME_MAX 63
 #define APPLETS_MAX     1024
@@ -29,3 +30,5 @@ int applets_parse(const char *text, size_t length, Applets *ret, const char **re
 /* Writes the whole root into dir_fd, an empty directory, with all modes and owners as they shall be, and
  * syncs it. binary_fd is copied from its beginning. */
 int busybox_build(int dir_fd, int binary_fd, const Applets *applets);
+/* The digest of the binary in a root that busybox_build made. */
+int busybox_digest(int dir_fd, char ret_hex[static DIGEST_HEX_SIZE]);

@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "busybox.h"
 #include "idmap.h"
 #include "log.h"
 #include "tree.h"
@@ -78,35 +79,103 @@ const char *root_name(const Root *root)
         return root->metadata.name;
 }
 
-int root_load(const Store *s, const RootConfig *config, Root **ret)
+/* The pin by which a binary is known; NULL: nobody pinned it. */
+static const RootSource *find_pin(const RootConfig *config, const char *binary_digest)
 {
-        _cleanup_(metadata_done) Metadata m = {};
-        int k;
-
-        k = metadata_read(s->names_fd, config->name, &m);
-        if (k == -EBADMSG || k == -E2BIG) {
-                log_warning("Root %s: its metadata is damaged; it will be made again", config->name);
-                return 0;
-        }
-        if (k >= 0)
-                k = root_open(s, config, &m, ret);
-        if (k < 0 && k != -ENOENT && k != -ENOMEM)
-                log_warning("Root %s: cannot be read: %s; it will be made again", config->name,
-                            errno_text(k));
-        return k == -ENOMEM ? k : 0;
+        for (size_t i = 0; i < config->n_sources; i++)
+                if (config->sources[i].digest && strcasecmp(config->sources[i].digest, binary_digest) == 0)
+                        return &config->sources[i];
+        return NULL;
 }
 
 bool root_is_vouched_for(const Root *root, const RootConfig *config)
 {
         const Metadata *m = &root->metadata;
 
-        for (size_t i = 0; i < config->n_sources; i++) {
-                const RootSource *s = &config->sources[i];
-
-                if (s->digest ? strcasecmp(s->digest, m->binary_digest) == 0 : streq(s->url, m->source))
+        if (find_pin(config, m->binary_digest))
+                return true;
+        for (size_t i = 0; i < config->n_sources; i++)
+                if (!config->sources[i].digest && streq(config->sources[i].url, m->source))
                         return true;
-        }
         return false;
+}
+
+/* ---- A tree whose metadata is lost
+ * ---------------------------------------------------------------------------- */
+
+typedef struct Search {
+        const Store *store;
+        const RootConfig *config;
+        Metadata found;
+} Search;
+
+static int remember(Search *search, const RootSource *source, const Metadata *m)
+{
+        search->found = *m;
+        search->found.name = strdup(search->config->name);
+        search->found.source = strdup(source->url);
+        return search->found.name && search->found.source ? STORE_FOUND : -ENOMEM;
+}
+
+/* Two digests tell what a tree is: one of its sources pins that of the binary, and its own name is that of
+ * all that is in it. */
+static int look_at_tree(const char *name, void *data)
+{
+        Search *search = data;
+        _cleanup_close_ int fd =
+                openat(search->store->roots_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        const RootSource *source;
+        uint64_t bytes;
+        Metadata m = {};
+
+        if (fd < 0 || busybox_digest(fd, m.binary_digest) < 0)
+                return 0;
+        source = find_pin(search->config, m.binary_digest);
+        if (!source || tree_digest(fd, m.digest, &bytes) < 0 || !streq(m.digest, name))
+                return 0;
+        m.size_bytes = (int64_t)bytes;
+        return remember(search, source, &m);
+}
+
+/* 1: it is found; 0: there is none. */
+static int recover(const Store *s, const RootConfig *config, Root **ret)
+{
+        Search search = { .store = s, .config = config };
+        int r = store_each_tree(s, look_at_tree, &search);
+
+        if (r == STORE_FOUND) {
+                (void)metadata_write(s->names_fd, &search.found); /* else the next start finds it */
+                r = root_open(s, config, &search.found, ret);
+                r = r < 0 ? r : 1;
+        }
+        metadata_done(&search.found);
+        return r;
+}
+
+static const char *describe_loss(int r)
+{
+        return r == -ENOENT                   ? "nothing is known of it"
+               : r == -EBADMSG || r == -E2BIG ? "its metadata is damaged"
+                                              : errno_text(r);
+}
+
+int root_load(const Store *s, const RootConfig *config, Root **ret)
+{
+        _cleanup_(metadata_done) Metadata m = {};
+        int r, found;
+
+        r = metadata_read(s->names_fd, config->name, &m);
+        if (r >= 0)
+                r = root_open(s, config, &m, ret);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        found = recover(s, config, ret);
+        if (found > 0)
+                log_notice("Root %s: %s, but its tree is there: it is known by its digest", config->name,
+                           describe_loss(r));
+        else if (r != -ENOENT)
+                log_warning("Root %s: %s; it will be made again", config->name, describe_loss(r));
+        return found == -ENOMEM ? found : 0;
 }
 
 /* The tree first and then its name: a crash in between leaves a tree without a name, which the next start

@@ -16,7 +16,8 @@ struct Root {
 };
 
 /* The cached root of a name, if there is one: else *ret stays. What cannot be read is as good as not there:
- * the next that is made replaces it. */
+ * the next that is made replaces it. But where one of its sources has a digest, its tree is found also when
+ * its metadata is lost. */
 int root_load(const Store *s, const RootConfig *config, Root **ret);
 /* Puts a build into its place, and its name to it. Takes the strings of *built if it succeeds. */
 int root_commit(const Store *s, const RootConfig *config, Metadata *built, const char *build, Root **ret);

@@ -519,9 +519,9 @@ int roots_new(sd_event *event, int state_fd, const Config *config, const char *f
         helper_user(&r->helper_uid, &r->helper_gid);
         k = store_open(state_fd, &r->store);
         if (k >= 0)
-                clean_store(r);
-        if (k >= 0)
                 k = roots_set_config(r, config);
+        if (k >= 0)
+                clean_store(r); /* trees that have found their names again stay */
         if (k < 0)
                 return k;
         *ret = TAKE_PTR(r);

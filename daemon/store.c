@@ -88,9 +88,6 @@ typedef struct Search {
         const char *digest;
 } Search;
 
-/* Ends the search as a failure would. */
-#define FOUND (-EEXIST)
-
 static int has_digest(const char *file, void *data)
 {
         const Search *search = data;
@@ -105,7 +102,7 @@ static int has_digest(const char *file, void *data)
         *dot = '\0';
         if (metadata_read(search->store->names_fd, name, &m) < 0)
                 return 0;
-        return streq(m.digest, search->digest) ? FOUND : 0;
+        return streq(m.digest, search->digest) ? STORE_FOUND : 0;
 }
 
 static int clean_root(const char *name, void *data)
@@ -115,9 +112,26 @@ static int clean_root(const char *name, void *data)
 
         if (name[0] != '.')
                 r = for_each_name(search.store->names_fd, has_digest, &search);
-        if (r == FOUND)
+        if (r == STORE_FOUND)
                 return 0;
         return r < 0 ? r : tree_remove(search.store->roots_fd, name);
+}
+
+typedef struct TreeWalk {
+        int (*act)(const char *name, void *data);
+        void *data;
+} TreeWalk;
+
+static int pass_tree(const char *name, void *data)
+{
+        const TreeWalk *walk = data;
+
+        return name[0] == '.' ? 0 : walk->act(name, walk->data);
+}
+
+int store_each_tree(const Store *s, int (*act)(const char *name, void *data), void *data)
+{
+        return for_each_name(s->roots_fd, pass_tree, &(TreeWalk){ act, data });
 }
 
 static int clean_name(const char *name, void *data)

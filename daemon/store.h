@@ -25,6 +25,10 @@ void store_done(Store *s);
 /* Removes what a crash left: all that begins with a dot, and trees without a name. */
 int store_clean(const Store *s);
 
+/* Calls act with the name of each tree until one call fails, and returns that. */
+int store_each_tree(const Store *s, int (*act)(const char *name, void *data), void *data);
+#define STORE_FOUND (-EEXIST) /* for who searches: ends it, as a failure would */
+
 /* Renames a finished build (a name below roots_fd) to its place. A tree that is there already and intact
  * stays, and one that is damaged takes the build's name: either way, what is left under that name is the
  * caller's to remove. 1: the build has the place now; 0: what was there keeps it. */

@@ -283,6 +283,37 @@ def test_damaged_metadata(fresh_daemon, how):
     assert "error" not in d.call(ROOT + "Verify", {"name": "busybox"})
 
 
+@pytest.mark.parametrize("how", ["empty", "cut", "huge", "another name", "no tree", "gone"])
+def test_a_pinned_root_is_known_without_metadata(fresh_daemon, server, how):
+    """By the digest of its binary, and that of its tree: nothing is downloaded again."""
+    d = fresh_daemon(config(pinned(server.url("good"))))
+    expect_works(d)
+    before = root_of(d)
+    d.stop()
+    (d.state_dir / "names/busybox.json").unlink()
+    if how != "gone":
+        (d.state_dir / "names/busybox.json").write_bytes(DAMAGED[how])
+    for _ in range(2):
+        d.start()
+        assert root_of(d) == before
+        expect_works(d)
+        d.stop()
+    assert server.paths() == ["/good"]
+    assert d.log_text().count("its tree is there: it is known by its digest") == 1
+    d.start()
+
+
+def test_a_tree_that_is_not_what_it_was_is_not_known(fresh_daemon, server):
+    d = fresh_daemon(config(pinned(server.url("good"))))
+    expect_works(d)
+    d.stop()
+    (d.state_dir / "names/busybox.json").unlink()
+    (d.state_dir / "roots" / cached_files(d)[0] / "etc/new").touch()
+    d.start()
+    assert not root_of(d)["cached"] and cached_files(d) == []
+    expect_works(d)
+
+
 def test_metadata_that_changes_under_the_daemon_does_not_count(fresh_daemon):
     d = fresh_daemon()
     expect_works(d)

@@ -143,6 +143,19 @@ static int bad_binary(Pull *p, const char *reason)
         return error_addf(&p->error, "reason", "%s", reason);
 }
 
+/* A downloader that was taken over may have given its file to somebody else, who writes to it after it was
+ * looked at: what counts is what lies in the tree. */
+static int check_copy(Pull *p, int dir_fd)
+{
+        char found[DIGEST_HEX_SIZE];
+        int r = busybox_digest(dir_fd, found);
+
+        if (r < 0 || streq(found, p->built.binary_digest))
+                return r;
+        error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", p->built.binary_digest);
+        return error_addf(&p->error, "found", "%s", found);
+}
+
 static int build(Pull *p)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -158,6 +171,8 @@ static int build(Pull *p)
         if (fd < 0)
                 return -errno;
         r = busybox_build(fd, p->file_fd, &p->applets);
+        if (r >= 0)
+                r = check_copy(p, fd);
         if (r >= 0)
                 r = tree_digest(fd, p->built.digest, &bytes);
         if (r < 0)

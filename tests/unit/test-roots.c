@@ -368,6 +368,47 @@ Test(roots, pinned_digest)
         cr_expect_eq(pull("busybox").r, 0);
 }
 
+/* Changes the last byte of every file without a name that this process has open for writing. */
+static void tamper(void)
+{
+        for (int fd = 3; fd < 64; fd++) {
+                int flags = fcntl(fd, F_GETFL);
+                struct stat st;
+
+                if (flags >= 0 && (flags & O_ACCMODE) == O_RDWR && fstat(fd, &st) >= 0 &&
+                    S_ISREG(st.st_mode) && st.st_nlink == 0 && st.st_size > 0)
+                        cr_assert_eq(pwrite(fd, "x", 1, st.st_size - 1), 1);
+        }
+}
+
+static void tamper_before_it_is_run(const PullProgress *p, void *userdata)
+{
+        on_progress(p, userdata);
+        if (p->state == PULL_UNPACKING)
+                tamper();
+}
+
+Test(roots, a_file_that_changes_after_it_was_looked_at)
+{
+        static const RootsHandlers handlers = { tamper_before_it_is_run, on_finished };
+        char hex[DIGEST_HEX_SIZE];
+        char *good = good_binary();
+        _cleanup_close_ int fd = openat(base, "good", O_RDONLY | O_CLOEXEC);
+        _cleanup_error_ Error e = {};
+        RootsWait *w;
+        Outcome o = {};
+
+        cr_assert_eq(digest_file(fd, hex), 0);
+        SOURCES(good);
+        cr_assert_eq(roots_ensure(roots, "busybox", &handlers, &o, &w, &e), 0);
+        turn_until(&o);
+        cr_assert_eq(o.r, -EREMOTEIO);
+        cr_expect_str_eq(o.error.name, ERROR_ROOT_DIGEST_MISMATCH);
+        cr_expect_str_eq(o.source, hex);
+        cr_expect_str_neq(o.reason, hex);
+        expect_nothing_made();
+}
+
 Test(roots, binaries_that_will_not_do)
 {
         static const struct {

@@ -425,6 +425,27 @@ Test(server, unread_output_of_a_late_answer_too_but_not_under_its_feet)
         cr_assert_eq(server_connections(server), 0);
 }
 
+/* For who has only news: there is no end to those that are left out. */
+Test(server, who_does_not_read_can_be_spared)
+{
+        _cleanup_close_ int fd = dial();
+        char buffer[4096];
+
+        tell(fd, MORE("Keep"));
+        for (int i = 0; i < 20000; i++)
+                if (!call_has_backlog(kept))
+                        call_notify(kept, NULL, NULL);
+        cr_assert(call_has_backlog(kept));
+        turn(SILENCE);
+        cr_assert_eq(gone, 0);
+        for (int i = 0; i < 20000 && call_has_backlog(kept); i++) {
+                while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+                        ;
+                turn(1);
+        }
+        cr_assert_not(call_has_backlog(kept), "it is all read");
+}
+
 Test(server, unread_answers_stop_the_reading)
 {
         _cleanup_close_ int fd = dial();

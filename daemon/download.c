@@ -22,7 +22,7 @@ struct Download {
         DownloadHandlers handlers;
         void *userdata;
         uint64_t began; /* CLOCK_MONOTONIC */
-        uint64_t pause; /* before the next attempt but one */
+        uint64_t pause; /* before the next attempt, should there be one */
         uint64_t attempts;
         Fetcher *fetcher;
         int fd;

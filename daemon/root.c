@@ -179,7 +179,7 @@ int root_load(const Store *s, const RootConfig *config, Root **ret)
 }
 
 /* The tree first and then its name: a crash in between leaves a tree without a name, which the next start
- * removes. */
+ * knows by its digest, or removes. */
 int root_commit(const Store *s, const RootConfig *config, Metadata *built, const char *build, Root **ret)
 {
         int r, placed;

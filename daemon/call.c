@@ -13,7 +13,7 @@ struct Call {
         Client *client; /* NULL once the call is over */
         CallMessage message;
         Fds fds; /* the caller's, those that no method took; none once it is over */
-        bool answered_once;
+        bool sent_fds;
         void (*gone)(Call *c, void *userdata);
         void *gone_userdata;
 };
@@ -53,9 +53,10 @@ void call_gone(Call *c)
 /* -E2BIG: the answer is longer than a message may be, and was not sent. */
 static int send_text(Call *c, const char *text, size_t length, Fds *fds)
 {
-        assert(!fds || fds->n == 0 ||
-               !c->answered_once); /* the protocol has them with the first reply only */
-        c->answered_once = true;
+        if (fds && fds->n > 0) {
+                assert(!c->sent_fds); /* the protocol has them with one reply of a call */
+                c->sent_fds = true;
+        }
         return connection_send(c->client->connection, text, length, fds);
 }
 

@@ -11,6 +11,8 @@ import time
 import pytest
 
 import harness
+import http_server
+import roots
 from harness import USER, User, until
 from terminal import Terminal
 
@@ -420,6 +422,39 @@ def test_suspending_a_pipeline(daemon, login):
     assert following <= first + 5, f"the command went on while it was stopped: {first}, then {following}"
     login.send("\x03")
     login.expect(OUTSIDE)
+
+
+# -- a root that is not there yet ---------------------------------------------------------------------------------
+
+@pytest.fixture
+def waiting(fresh_daemon):
+    """A terminal that waits for a root's download; it goes on when the test says server.released.set()."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(http_server.Server(roots.BUSYBOX))
+        daemon = fresh_daemon(roots.config(roots.pinned(server.url("held"))))
+        t = Terminal([str(daemon.client), "run", "-e", f"PS1={PROMPT}", "--", "sh", "-i"], User(USER),
+                     daemon.client_environment())
+        stack.callback(t.close)
+        t.expect(r"busybox: downloading \[#* *\] \d+% of")
+        yield t, daemon, server
+
+
+def test_a_terminal_after_a_download(waiting):
+    """The bar goes away, and the terminal comes with a reply that is not the first."""
+    t, daemon, server = waiting
+    server.released.set()
+    t.expect(r"\r\x1b\[K\r\n.*" + PROMPT)
+    assert ask(t, "echo on''e=$(tty)", r"one=(\S+)\r") == "/dev/pts/0"
+    t.line("exit 3")
+    assert t.wait() == 3
+    assert daemon.alive()
+
+
+def test_interrupting_a_download(waiting):
+    t, daemon, server = waiting
+    t.send("\x03")
+    assert t.wait() == -signal.SIGINT
+    assert until(lambda: not daemon.processes(), 10), "nobody waits for it any more"
 
 
 # -- two at once --------------------------------------------------------------------------------------------------

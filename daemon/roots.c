@@ -463,6 +463,14 @@ static void entries_free(Entry **entries, size_t n)
         free(entries);
 }
 
+static void tell_outdated(const Roots *r)
+{
+        for (size_t i = 0; i < r->n_entries; i++)
+                if (r->entries[i]->root && !is_current(r->entries[i]))
+                        log_notice("Root %s: its sources are others now; the next run makes it anew",
+                                   r->entries[i]->config->name);
+}
+
 int roots_set_config(Roots *r, const Config *config)
 {
         Entry **old = r->entries, **entries = calloc(config->n_roots + 1, sizeof(Entry *));
@@ -487,6 +495,7 @@ int roots_set_config(Roots *r, const Config *config)
                 if (old[i])
                         entry_cancel(old[i]);
         free(old);
+        tell_outdated(r);
         clean_partials(r);
         return 0;
 }

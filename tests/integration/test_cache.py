@@ -166,6 +166,7 @@ def test_another_digest(fresh_daemon, server):
     old = root_of(d)["digest"]
     reload(d, config(pinned(server.url("file/new"), NEWER)))
     assert not root_of(d)["cached"]
+    assert "Root busybox: its sources are others now; the next run makes it anew" in d.log_text()
     expect_works(d, NEWER)
     assert server.paths() == ["/file/old", "/file/new"]
     assert len(cached_files(d)) == 3 and old not in cached_files(d)
@@ -214,7 +215,7 @@ def test_another_url_of_the_same_file(fresh_daemon, server):
     expect_works(d)
     reload(d, config(pinned(server.url("ranges"))))
     expect_works(d)
-    assert server.paths() == ["/good"]
+    assert server.paths() == ["/good"] and "its sources are others" not in d.log_text()
 
 
 # -- damage ---------------------------------------------------------------------------------------------------------

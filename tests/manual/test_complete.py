@@ -144,6 +144,15 @@ def test_signals_of_the_daemon():
     assert sorted(s for i in pages.page("nsrootd.8").top("SIGNALS", "Dv") for s in i.all("Dv")) == sorted(handled)
 
 
+def test_where_clients_find_the_daemon(ctl_page):
+    named = re.findall(r"^(?:ListenStream|Symlinks)=(.*)", sources("systemd/nsrootd.socket"), re.M)
+    sockets = {path for line in named for path in line.split()}
+    files = {i.first("Pa") for i in pages.page("nsrootd.8").top("FILES", "Pa")}
+    assert sockets == {path for path in files if path.startswith("/run/")}
+    assert [i.first("Pa") for i in ctl_page.top("FILES", "Pa")] == re.findall(
+        r'SOCKET_PATH_DEFAULT +"(.*)"', sources("common/protocol.h"))
+
+
 # -- environment, log, capabilities -------------------------------------------------------------------------------
 
 BY_LIBRARIES = {"LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}  # libsystemd
@@ -290,6 +299,12 @@ def named(page, interface, macro):
 
 def members_of(item, macro):
     return {i.all(macro)[0]: " ".join(i.all("Vt")) for i in item.items if i.first(macro) is not None}
+
+
+def test_the_members_of_a_call(protocol):
+    known = re.findall(r'streq\(key, "(\w+)"\)', sources("common/reply.c").split("int call_message_parse")[0])
+    listed = [i.first("Va") for i in protocol.items if i.subsection == "Messages"]
+    assert sorted(listed) == sorted(set(known) - {"continues", "error"})
 
 
 def test_the_interfaces(protocol, daemon):

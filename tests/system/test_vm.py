@@ -81,6 +81,20 @@ def test_a_session_has_the_limits_of_the_configuration(bed):
     bed.shell(f"nsrootctl stop --timeout 0 {session}", check=True)
 
 
+def test_a_user_has_the_limits_of_their_own_section(bed):
+    bed.shell("mkdir -p /etc/nsrootd/nsrootd.conf.d; printf '[User 2001]\\nMemoryMax=90M\\nTasksMax=77\\nCpuQuota=50%%\\n' "
+              ">/etc/nsrootd/nsrootd.conf.d/a.conf; systemctl reload nsrootd.service", check=True)
+    there = {}
+    for uid in (2001, 2002):
+        bed.shell(f"systemd-run --quiet --collect --uid={uid} nsrootctl run -- sleep 300", check=True)
+        session = until(lambda: bed.shell("nsrootctl list -q").stdout.strip())
+        there[uid] = [bed.run("cat", f"{SESSIONS}/user-{uid}/{session}/{name}").stdout.strip()
+                      for name in ("memory.max", "pids.max", "cpu.max")]
+        bed.shell(f"nsrootctl stop --timeout 0 {session}; rm -f /etc/nsrootd/nsrootd.conf.d/a.conf", check=True)
+    bed.shell("systemctl reload nsrootd.service", check=True)
+    assert there == {2001: [str(90 << 20), "77", "50000 100000"], 2002: [str(1 << 30), "512", "200000 100000"]}
+
+
 def test_memory_is_bounded(bed):
     """With a limit well below what the emulated machine has."""
     bed.shell("mkdir -p /etc/nsrootd; printf '[Limits]\\nMemoryMax=100M\\n' >/etc/nsrootd/nsrootd.conf; "

@@ -31,7 +31,6 @@ static const Field run_fields[] = {
         { "standardInputFileDescriptor",               FIELD_FD, AT(Spec, stdio[0]) },
         { "standardOutputFileDescriptor",                      FIELD_FD, AT(Spec, stdio[1]) },
         { "standardErrorFileDescriptor",FIELD_FD, AT(Spec, stdio[2]) },
-        { "progress",                  FIELD_BOOL, AT(Spec, progress) },
         {            }
 };
 

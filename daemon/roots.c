@@ -634,6 +634,12 @@ int roots_find(const Roots *r, const char *name)
         return -ENOENT;
 }
 
+/* What the daemon lacks says nothing of the tree; all else that keeps it from being read does. */
+static bool is_own_failure(int k)
+{
+        return k == -ENOMEM || k == -EMFILE || k == -ENFILE;
+}
+
 int roots_verify(Roots *r, const char *name, Error *e)
 {
         const Entry *entry = find(r, name);
@@ -644,12 +650,15 @@ int roots_verify(Roots *r, const char *name, Error *e)
         if (!entry || !is_current(entry))
                 return no_such_root(e, name);
         k = tree_digest(entry->root->tree_fd, found, &bytes);
-        if (k < 0)
+        if (is_own_failure(k))
                 return k;
-        if (streq(found, entry->root->metadata.digest))
+        if (k >= 0 && streq(found, entry->root->metadata.digest))
                 return 0;
         error_setf(e, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", entry->root->metadata.digest);
-        error_addf(e, "found", "%s", found);
+        if (k < 0)
+                error_addf(e, "found", "none (%s)", errno_text(k));
+        else
+                error_addf(e, "found", "%s", found);
         k = drop_all(r, entry->root->metadata.digest);
         if (k < 0)
                 log_error("Root %s is damaged, and cannot be removed: %s", name, errno_text(k));

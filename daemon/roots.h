@@ -73,8 +73,9 @@ typedef struct RootInfo {
 size_t roots_count(const Roots *r); /* of configured roots */
 int roots_info(Roots *r, size_t index, RootInfo *ret);
 int roots_find(const Roots *r, const char *name); /* index or -ENOENT */
-/* Reads everything again: 0, or -EREMOTEIO (DigestMismatch) when a file is changed, missing or added: then
- * the root is dropped, and the next roots_ensure builds it anew. Not there: NoSuchRoot. */
+/* Reads everything again: 0, or -EREMOTEIO (DigestMismatch) when a file is changed, missing or added, or
+ * cannot be read: then the root is dropped, and the next roots_ensure builds it anew. Not there:
+ * NoSuchRoot. */
 int roots_verify(Roots *r, const char *name, Error *e);
 /* Also when it is not cached (idempotent). -EREMOTEIO: RootInUse, NoSuchRoot, CacheUnusable. */
 int roots_remove(Roots *r, const char *name, Error *e);

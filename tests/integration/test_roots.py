@@ -428,7 +428,8 @@ def test_a_root_in_use_stays(fresh_daemon):
     expect_works(d)
 
 
-@pytest.mark.parametrize("change", ["echo x >>etc/passwd", "rm bin/sh", "touch bin/new", "chmod u+s bin/busybox"])
+@pytest.mark.parametrize("change", ["echo x >>etc/passwd", "rm bin/sh", "touch bin/new", "chmod u+s bin/busybox",
+                                    "mkdir -p bin/$(seq -s / 30)"])
 def test_verify_finds_a_change_and_the_next_run_makes_it_again(fresh_daemon, change):
     d = fresh_daemon()
     expect_works(d)

@@ -574,7 +574,8 @@ static void spoil(const char *path)
 Test(roots, verify_finds_every_change)
 {
         static const char *const changes[] = { "echo x >>etc/passwd",   "rm etc/hosts",    "touch bin/new",
-                                               "chmod u+s bin/busybox", "ln -sf x bin/sh", "chown 1 root" };
+                                               "chmod u+s bin/busybox", "ln -sf x bin/sh", "chown 1 root",
+                                               "mkdir -p `seq -s / 30`" };
         char *good = good_binary();
 
         SOURCES(good);

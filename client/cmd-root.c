@@ -131,6 +131,26 @@ const Verb verb_root_pull = {
 
 /* root verify */
 
+/* What some errors mean of a root that nobody wanted to be made. */
+static int say_verify(const Failure *f, const char *name)
+{
+        const char *error = value_text(f->answer, "error") ?: "";
+        struct json_object *parameters = value_object(f->answer, "parameters");
+        _cleanup_free_ char *safe = text_escape(name);
+        _cleanup_free_ char *found = text_escape(value_text(parameters, "found") ?: "");
+        _cleanup_free_ char *expected = text_escape(value_text(parameters, "expected") ?: "");
+
+        if (streq(error, ERROR_ROOT_DIGEST_MISMATCH))
+                return failure_exit(
+                        "%s is not as it was made; the next run makes it again: its digest is %s, not %s",
+                        safe ?: "", found ?: "", expected ?: "");
+        if (streq(error, ERROR_ROOT_NO_SUCH_ROOT))
+                return failure_exit("there is no root %s in the cache: 'nsrootctl root list' shows those "
+                                    "there are",
+                                    safe ?: "");
+        return failure_say(f);
+}
+
 static int run_root_verify(const Client *client, const void *options _unused_, char **operands)
 {
         struct json_object *parameters = value_new_text("name", operands[0]);
@@ -138,7 +158,7 @@ static int run_root_verify(const Client *client, const void *options _unused_, c
         _cleanup_failure_ Failure f = {};
 
         if (call_once(client->socket, ROOT ".Verify", parameters, &reply, &f) < 0)
-                return failure_say(&f);
+                return say_verify(&f, operands[0]);
         return print_root(client, value_object(reply, "root"), "is intact");
 }
 

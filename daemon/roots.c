@@ -659,6 +659,8 @@ int roots_verify(Roots *r, const char *name, Error *e)
                 error_addf(e, "found", "none (%s)", errno_text(k));
         else
                 error_addf(e, "found", "%s", found);
+        log_warning("Root %s is not as it was made; the next run makes it again: its digest is %s, not %s",
+                    name, error_text(e, "found"), error_text(e, "expected"));
         k = drop_all(r, entry->root->metadata.digest);
         if (k < 0)
                 log_error("Root %s is damaged, and cannot be removed: %s", name, errno_text(k));

@@ -438,7 +438,10 @@ def test_verify_finds_a_change_and_the_next_run_makes_it_again(fresh_daemon, cha
     subprocess.run(["sh", "-c", change], cwd=d.state_dir / "roots" / digest, check=True)
     r = d.call(ROOT + "Verify", {"name": "busybox"})
     assert r["error"] == ROOT + MISMATCH and r["parameters"]["expected"] == digest
+    said = f"its digest is {r['parameters']['found']}, not {digest}"
+    assert f"warning: Root busybox is not as it was made; the next run makes it again: {said}\n" in d.log_text()
     expect_nothing_made(d)
+    assert "no root busybox in the cache" in d.ctl("root", "verify", "busybox", uid=0).stderr
     expect_works(d)
     assert root_of(d)["digest"] == digest
 

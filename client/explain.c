@@ -39,7 +39,7 @@ static const struct {
         { ERROR_ROOT_IN_USE,             "root {name} is in use by {sessions} sessions: end them first"        },
         { ERROR_ROOT_SOURCE_UNAVAILABLE, "cannot get the root from {source}: {reason}[ ({retry})]"             },
         { ERROR_ROOT_DIGEST_MISMATCH,
-         "what was downloaded is not what is expected: its digest is {found}, not {expected}[ ({retry})]"      },
+         "what came[ from {source}] is the wrong file: its digest is {found}, not {expected}[ ({retry})]"      },
         { ERROR_ROOT_BAD_BINARY,         "{source} is of no use as a root: {reason}[ ({retry})]"               },
         { ERROR_ROOT_NO_SPACE,           "no space for the root[: {neededBytes} bytes are needed] in nsrootd's state "
                                "directory[ ({retry})]"                           },

@@ -143,6 +143,13 @@ static int bad_binary(Pull *p, const char *reason)
         return error_addf(&p->error, "reason", "%s", reason);
 }
 
+static int mismatch(Pull *p, const char *expected, const char *found)
+{
+        error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "source", "%s", current_source(p)->url);
+        error_addf(&p->error, "expected", "%s", expected);
+        return error_addf(&p->error, "found", "%s", found);
+}
+
 /* A downloader that was taken over may have given its file to somebody else, who writes to it after it was
  * looked at: what counts is what lies in the tree. */
 static int check_copy(Pull *p, int dir_fd)
@@ -152,8 +159,7 @@ static int check_copy(Pull *p, int dir_fd)
 
         if (r < 0 || streq(found, p->built.binary_digest))
                 return r;
-        error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", p->built.binary_digest);
-        return error_addf(&p->error, "found", "%s", found);
+        return mismatch(p, p->built.binary_digest, found);
 }
 
 static int build(Pull *p)
@@ -239,8 +245,7 @@ static int wrong_digest(Pull *p, bool is_pieced)
                 p->is_second = true;
                 return go_on(p, download);
         }
-        error_setf(&p->error, ERROR_ROOT_DIGEST_MISMATCH, "expected", "%s", expected);
-        return error_addf(&p->error, "found", "%s", p->built.binary_digest);
+        return mismatch(p, expected, p->built.binary_digest);
 }
 
 /* Right or wrong, from now on nobody finds it as a download that could be continued. */

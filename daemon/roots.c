@@ -206,7 +206,8 @@ static int failure_words(int r, const Error *error, char **ret)
         if (r != -EREMOTEIO)
                 n = asprintf(ret, "%s", errno_text(r));
         else if (found && expected)
-                n = asprintf(ret, "%s: its digest is %s, not %s", error->name, found, expected);
+                n = asprintf(ret, "%s: %s: its digest is %s, not %s", error->name, source ? source : "",
+                             found, expected);
         else
                 n = asprintf(ret, "%s%s%s%s%s", error->name, source ? ": " : "", source ? source : "",
                              reason ? ": " : "", reason ? reason : "");
@@ -217,14 +218,12 @@ static int failure_words(int r, const Error *error, char **ret)
 static void log_pull_failed(const Entry *e, int r, const Error *error)
 {
         _cleanup_free_ char *words = NULL;
-        const LogFields fields = { .event = LOG_EVENT_ROOT_FAILED,
-                                   .root = e->config->name,
-                                   .reason = r == -EREMOTEIO ? error_text(error, "reason") ?: error->name
-                                                             : errno_text(r),
-                                   .uid = LOG_NO_UID };
+        LogFields fields = { .event = LOG_EVENT_ROOT_FAILED, .root = e->config->name, .uid = LOG_NO_UID };
 
-        if (failure_words(r, error, &words) >= 0)
-                log_bounded(LOG_WARNING, &fields, "Root %s could not be made: %s", e->config->name, words);
+        if (failure_words(r, error, &words) < 0)
+                return;
+        fields.reason = (r == -EREMOTEIO ? error_text(error, "reason") : NULL) ?: words;
+        log_bounded(LOG_WARNING, &fields, "Root %s could not be made: %s", e->config->name, words);
 }
 
 /* What this machine's errors mean to who waits for a root, and what can be done about them. */

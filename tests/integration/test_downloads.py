@@ -119,7 +119,7 @@ def test_a_wrong_digest_of_parts_gets_one_more_chance(fresh_daemon, server):
     d.start()
     r = pull(d)
     assert r["error"] == ROOT + MISMATCH
-    assert r["parameters"] == {"expected": sha256(b"another"), "found": sha256(BUSYBOX)}
+    assert r["parameters"] == {"source": server.url("ranges"), "expected": sha256(b"another"), "found": sha256(BUSYBOX)}
     assert ranges(server) == [1000, 0]
     assert partials(d) == []
     expect_nothing_made(d)

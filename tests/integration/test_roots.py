@@ -182,7 +182,10 @@ def test_a_wrong_digest_never_falls_through(fresh_daemon, server):
     d = fresh_daemon(config(pinned(server.url("file/x")), FALLBACK))
     r = pull(d)
     assert r["error"] == ROOT + MISMATCH
-    assert r["parameters"] == {"expected": sha256(BUSYBOX), "found": sha256(server.files["x"])}
+    url, expected, found = server.url("file/x"), sha256(BUSYBOX), sha256(server.files["x"])
+    assert r["parameters"] == {"source": url, "expected": expected, "found": found}
+    assert f"{url}: its digest is {found}, not {expected}\n" in d.log_text()
+    assert f"what came from {url} is the wrong file: " in d.ctl("root", "pull", "busybox", uid=0).stderr
     expect_nothing_made(d)
     server.files["x"] = BUSYBOX
     heal(d)

@@ -420,6 +420,13 @@ def test_the_rules(protocol):
     assert {i.first("Li") for i in protocol.top("REFUSALS", "Li")} == rules
 
 
+def test_rules_that_only_the_log_has():
+    rules = set(re.findall(r'\{ ?ERROR_\w+, +NULL, +"([a-z-]+)" ?\}', sources("daemon/call.c")))
+    item = next(i for i in pages.page("nsrootd.8").top("LOG", "Va") if i.first("Va") == "NSROOT_RULE")
+    assert rules and set(item.within("Ql")) == rules
+    assert all(f'"{rule}"' in sources("systemd/nsrootd.catalog") for rule in rules)
+
+
 # -- numbers ------------------------------------------------------------------------------------------------------
 
 def prose(name):

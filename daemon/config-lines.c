@@ -66,13 +66,16 @@ static int on_entry(void *userdata, const char *section, const char *name, const
 /* Takes what inih need not see; what is left is to be an entry, or nothing. */
 static const char *strip(Lines *l, char *text)
 {
-        char *end;
+        char *end, *behind;
 
         if (is_comment(text))
                 return "";
         end = *text == '[' ? strchr(text, ']') : NULL;
         if (!end)
                 return text;
+        behind = end + 1 + strspn(end + 1, BLANKS);
+        if (*behind && !is_comment(behind))
+                lines_warn(l, "%s", "what stands behind the ] is ignored");
         l->on_section(l, cut_out(text + 1, end));
         return "";
 }

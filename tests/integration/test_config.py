@@ -457,6 +457,7 @@ def test_a_file_that_others_can_change(machine, nsrootd, mode, owner, warned):
     ("[User carol]\nMemoryMax=1G\n", "1: there is no user carol on this machine; what stands here is not in force"),
     ("[Group alice]\nMemoryMax=1G\n", "1: there is no group alice on this machine; what stands here is not in force"),
     ("[Root lab]\nSource=file:/a\nUsers=alice carol\n", "3: there is no user carol on this machine; it is passed over"),
+    ("[Limits] ; all\n[Limits] MemoryMax=1G\n", "2: what stands behind the ] is ignored"),
     ("[Limits]\n\nMemoryMax\n", "3: neither [Section] nor Key=value nor a comment; the line is ignored"),
 ])
 def test_what_is_passed_over_is_said(machine, nsrootd, text, said):

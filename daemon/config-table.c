@@ -117,6 +117,8 @@ const ConfigKey config_keys[] = {
                .help = "Memory one process may lock (RLIMIT_MEMLOCK)."),
         LIMITS("FileSizeMax", KEY_SIZE, limits.file_size_max, "infinity", 4 * KIB, ANY,
                .help = "The size of one file (RLIMIT_FSIZE)."),
+        LIMITS("OutputKept", KEY_SIZE, limits.output_max, "1M", 16 * KIB, 64 * MIB,
+               .help = "How much of what a detached session prints is kept, the last of it."),
 
         POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
              .help = "How many sessions are kept warm for a user at most. No session is kept warm yet,"

@@ -1,0 +1,138 @@
+/* See takeup.h. */
+#include "takeup.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "fdstore.h"
+#include "log.h"
+#include "output.h"
+#include "state.h"
+
+typedef struct Passed {
+        char id[SESSION_ID_LENGTH + 1];
+        StoredSession stored;
+} Passed;
+
+struct TakeUp {
+        Passed *all;
+        size_t n, allocated;
+};
+
+int take_up_new(TakeUp **ret)
+{
+        *ret = calloc(1, sizeof(TakeUp));
+        return *ret ? 0 : -ENOMEM;
+}
+
+TakeUp *take_up_free(TakeUp *t)
+{
+        while (t->n)
+                stored_session_done(&t->all[--t->n].stored);
+        free(t->all);
+        free(t);
+        return NULL;
+}
+
+static Passed *find(TakeUp *t, const char *id)
+{
+        for (size_t i = t->n; i-- > 0;) /* what belongs together mostly comes together */
+                if (streq(t->all[i].id, id))
+                        return &t->all[i];
+        return NULL;
+}
+
+static int make_room(TakeUp *t)
+{
+        size_t n = MAX(t->allocated * 2, (size_t)32);
+        Passed *grown;
+
+        if (t->n < t->allocated)
+                return 0;
+        grown = reallocarray(t->all, n, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        t->all = grown;
+        t->allocated = n;
+        return 0;
+}
+
+static int need(TakeUp *t, const char *id, Passed **ret)
+{
+        Passed *p = find(t, id);
+        int r = p ? 0 : make_room(t);
+
+        if (r < 0)
+                return r;
+        if (!p) {
+                p = &t->all[t->n++];
+                *p = (Passed){
+                        .stored = {-EBADF, -EBADF, -EBADF, -EBADF}
+                };
+                strcpy(p->id, id);
+        }
+        *ret = p;
+        return 0;
+}
+
+/* Which of a session's descriptors this is, by what it is. */
+static int *place_of(StoredSession *stored, int fd)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return NULL;
+        if (S_ISSOCK(st.st_mode))
+                return &stored->control;
+        if (!S_ISREG(st.st_mode)) /* a pidfd has no type before 6.9 */
+                return &stored->pidfd;
+        if (state_is(fd))
+                return &stored->state;
+        return output_is(fd) ? &stored->output : &stored->pidfd;
+}
+
+int take_up_add(TakeUp *t, const char *name, int fd)
+{
+        _cleanup_close_ int owned = fd;
+        const char *id = name + strlen(SESSION_STORE_PREFIX);
+        Passed *passed;
+        int *place, r;
+
+        if (strncmp(name, SESSION_STORE_PREFIX, strlen(SESSION_STORE_PREFIX)) != 0 ||
+            strlen(id) != SESSION_ID_LENGTH)
+                return -ENOENT;
+        r = need(t, id, &passed);
+        if (r < 0)
+                return r;
+        place = place_of(&passed->stored, fd);
+        if (!place)
+                return -ENOENT;
+        close_fd(*place);
+        *place = TAKE_FD(owned);
+        return 0;
+}
+
+static void end_stored(const char *id, int r)
+{
+        const LogFields fields = { .session = id, .uid = LOG_NO_UID, .error = -r };
+        char name[FDSTORE_NAME_SIZE];
+
+        snprintf(name, sizeof(name), SESSION_STORE_PREFIX "%s", id);
+        fdstore_remove(name);
+        log_full(LOG_WARNING, &fields, "Session %s of an earlier nsrootd cannot be taken up, and ends: %s",
+                 id,
+                 r == -EOPNOTSUPP ? "a later release left it"
+                 : r == -EBADMSG  ? "part of it is missing or damaged"
+                                  : errno_text(r));
+}
+
+void take_up_all(TakeUp *t, Sessions *sessions)
+{
+        for (; t->n; t->n--) {
+                Passed *passed = &t->all[t->n - 1];
+                int r = sessions_take_up(sessions, &passed->stored);
+
+                if (r < 0)
+                        end_stored(passed->id, r);
+        }
+}

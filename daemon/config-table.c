@@ -84,8 +84,8 @@ const ConfigKey config_keys[] = {
 
         OF_USER("Sessions", "SessionsPerUser", KEY_COUNT, sessions_max, "256", 1, MANY,
                  .help = "Sessions a user may have at once."),
-        SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, MANY,
-                 .help = "Sessions of all users together."),
+        SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, 4096,
+                 .help = "Sessions of all users together; no more than can be handed on to the next daemon."),
         SESSIONS("IdRangeFirst", KEY_COUNT, id_range_first, "524288", 524288, 1879048191,
                  .help = "The first of the host's uids and gids that sessions are given, 65536 each."),
         SESSIONS("IdRangeLast", KEY_COUNT, id_range_last, "1879048191", 524288, 1879048191,

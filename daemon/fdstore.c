@@ -14,7 +14,7 @@ bool fdstore_exists(void)
  * from it. */
 int fdstore_push(const char *name, const int *fds, size_t n)
 {
-        char text[FDSTORE_NAME_SIZE + 64];
+        char text[128];
         int r;
 
         if (!fdstore_exists())

@@ -5,8 +5,6 @@
 
 #include "base.h"
 
-#define FDSTORE_NAME_SIZE 64
-
 /* Keeps copies of the descriptors under a name, several under one. What was kept under it stays. */
 int fdstore_push(const char *name, const int *fds, size_t n);
 /* Gives up all that is kept under that name. */

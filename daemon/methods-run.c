@@ -95,7 +95,8 @@ static void run_answer(Run *run, const Session *s)
 static void run_on_ended(SessionWatch *w, Session *s)
 {
         run_answer(container_of(w, Run, watch), s);
-        session_settle(s);
+        if (session_spec(s)->detached != 1) /* whoever wanted to know has just been told */
+                session_forget(s);
 }
 
 /* The caller's own, so that it is as likely to be chosen as what the caller runs outside. */

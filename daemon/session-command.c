@@ -14,7 +14,7 @@
 #define ALPHABET_BITS 5
 #define COMMAND_BITS  (ALPHABET_BITS * (COMMAND_ID_SIZE - 1))
 
-static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+static const char alphabet[] = SESSION_ID_ALPHABET;
 
 void command_format(uint64_t command, char ret[static COMMAND_ID_SIZE])
 {

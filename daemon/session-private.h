@@ -54,6 +54,6 @@ void session_on_command_event(Session *s, OrderMessage *m);
 void session_end_commands(Session *s); /* it is over */
 
 /* session-state.c */
-int session_keep(Session *s); /* in the descriptor store, from now on */
+int session_keep(Session *s);      /* in the descriptor store, from now on */
+void session_keep_end(Session *s); /* there, what is needed of one that has ended, and no more */
 void session_save(const Session *s);
-void session_forget(Session *s); /* out of the store */

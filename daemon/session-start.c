@@ -13,15 +13,25 @@
 
 static int random_id(char ret[static SESSION_ID_LENGTH + 1])
 {
-        static const char alphabet[32] = "abcdefghijklmnopqrstuvwxyz234567";
         uint8_t bytes[SESSION_ID_LENGTH];
 
         if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
                 return -errno;
         for (size_t i = 0; i < SESSION_ID_LENGTH; i++)
-                ret[i] = alphabet[bytes[i] % 32];
+                ret[i] = SESSION_ID_ALPHABET[bytes[i] % 32];
         ret[SESSION_ID_LENGTH] = '\0';
         return 0;
+}
+
+/* Also its beginning is nobody else's: it is its name in the descriptor store. */
+static int new_id(const SessionHost *host, char ret[static SESSION_ID_LENGTH + 1])
+{
+        int r;
+
+        do
+                r = random_id(ret);
+        while (r >= 0 && host->has_prefix(ret, SESSION_STORE_NAME_LENGTH, host->userdata));
+        return r;
 }
 
 static void strings_free(char **list)
@@ -177,7 +187,7 @@ int session_start(const SessionHost *host, SessionRequest *request, SessionWatch
                   LaunchFailure *f)
 {
         _cleanup_(session_freep) Session *s = session_alloc(host);
-        int r = s ? random_id(s->id) : -ENOMEM;
+        int r = s ? new_id(host, s->id) : -ENOMEM;
 
         if (r >= 0) {
                 s->owner = request->owner;

@@ -1,6 +1,5 @@
 /* A session into the descriptor store, and out of it into another daemon. See session-private.h and state.h.
  */
-#include <stdio.h>
 #include <sys/wait.h>
 
 #include "fdstore.h"
@@ -117,9 +116,23 @@ static void use_progress(Session *s, const StateProgress *p)
         };
 }
 
-static void store_name(const Session *s, char ret[static FDSTORE_NAME_SIZE])
+/* Each name has a colon behind it; beside them there are the sockets', and the variable's own. */
+_Static_assert((SESSIONS_STORED_MAX * SESSION_STORED_FDS +
+                SESSIONS_STORED_MAX / 4 * SESSION_STORED_FDS / 2) *
+                               (SESSION_STORE_NAME_LENGTH + 1) <
+                       127 * KIB,
+               "the names of all that is stored fit into a string of the environment");
+
+typedef struct StoreName {
+        char text[SESSION_STORE_NAME_LENGTH + 1];
+} StoreName;
+
+static StoreName store_name(const Session *s)
 {
-        snprintf(ret, FDSTORE_NAME_SIZE, SESSION_STORE_PREFIX "%s", s->id);
+        StoreName name = { 0 };
+
+        memcpy(name.text, s->id, SESSION_STORE_NAME_LENGTH);
+        return name;
 }
 
 /* Before anybody is told that it is there: who was told finds it again. */
@@ -127,7 +140,6 @@ int session_keep(Session *s)
 {
         const StateFacts facts = make_facts(s);
         const StateProgress progress = make_progress(s);
-        char name[FDSTORE_NAME_SIZE];
         int r;
 
         if (!fdstore_exists())
@@ -136,8 +148,19 @@ int session_keep(Session *s)
         if (r < 0)
                 return r;
         const int fds[] = { s->control, s->pidfd, s->state_fd, s->output_fd };
-        store_name(s, name);
-        return fdstore_push(name, fds, ELEMENTSOF(fds));
+        _Static_assert(ELEMENTSOF(fds) == SESSION_STORED_FDS, "as many as there is room for");
+        return fdstore_push(store_name(s).text, fds, ELEMENTSOF(fds));
+}
+
+void session_keep_end(Session *s)
+{
+        const int fds[] = { s->state_fd, s->output_fd };
+
+        session_save(s);
+        if (s->state_fd < 0)
+                return;
+        fdstore_remove(store_name(s).text);
+        (void)fdstore_push(store_name(s).text, fds, ELEMENTSOF(fds));
 }
 
 void session_save(const Session *s)
@@ -150,19 +173,15 @@ void session_save(const Session *s)
 
 void session_forget(Session *s)
 {
-        char name[FDSTORE_NAME_SIZE];
-
         if (s->state_fd < 0)
                 return;
-        store_name(s, name);
-        fdstore_remove(name);
+        fdstore_remove(store_name(s).text);
         s->state_fd = close_fd(s->state_fd);
 }
 
-void session_settle(Session *s)
+bool session_is_stored(const Session *s)
 {
-        if (s->spec.detached != 1)
-                session_forget(s);
+        return s->state_fd >= 0;
 }
 
 /* -- and back */

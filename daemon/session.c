@@ -200,7 +200,7 @@ static void finish(Session *s)
         complete_result(s);
         s->state = SESSION_EXITED;
         s->is_paused = false;
-        session_save(s);
+        session_keep_end(s);
         release(s);
         session_log_end(s, s->is_start_logged);
         s->host->on_exited(s, s->host->userdata);

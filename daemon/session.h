@@ -15,8 +15,13 @@
 
 typedef struct Session Session;
 
-#define SESSION_ID_LENGTH    12         /* of a to z and 2 to 7 */
-#define SESSION_STORE_PREFIX "session-" /* of its name in the descriptor store; the id follows */
+#define SESSION_ID_LENGTH         12 /* of a to z and 2 to 7 */
+#define SESSION_ID_ALPHABET       "abcdefghijklmnopqrstuvwxyz234567"
+/* How much of its id is its name in the descriptor store: enough to be the only one there. All names are
+ * passed on in one variable of the environment, for which the kernel has 128 KiB (execve(2)). */
+#define SESSION_STORE_NAME_LENGTH 6
+#define SESSION_STORED_FDS        4
+#define SESSIONS_STORED_MAX       4096 /* that live; and a quarter as many that have ended, with half of it */
 
 typedef enum SessionState { SESSION_STARTING, SESSION_RUNNING, SESSION_EXITED } SessionState;
 
@@ -84,6 +89,8 @@ typedef struct SessionHost {
         IdRanges *ranges;
         void (*on_exited)(Session *s, void *userdata);  /* before the watchers are told */
         void (*on_changed)(Session *s, void *userdata); /* anything that describe_session shows */
+        /* Whether there is a session already whose id begins so. */
+        bool (*has_prefix)(const char *prefix, size_t length, void *userdata);
         void *userdata;
 } SessionHost;
 
@@ -132,8 +139,9 @@ uint64_t session_tree(const Session *s);
 void session_use_root(Session *s, Root *root);
 /* Frees it, but lets it live on: for who ends and leaves it to the descriptor store. */
 Session *session_leave(Session *s);
-/* Its caller knows how it ended: the next daemon need not. Not for detached ones. */
-void session_settle(Session *s);
+/* Takes it out of the store: the next daemon need not know how it ended. */
+void session_forget(Session *s);
+bool session_is_stored(const Session *s);
 
 /* Starts a command; `watch` is linked at once. The session runs. -EAGAIN: its init does not take any at the
  * moment; -EUSERS: it has too many; -E2BIG. */

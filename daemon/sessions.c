@@ -58,6 +58,19 @@ static uint64_t age(const Session *s)
         return now > ended ? now - ended : 0;
 }
 
+/* Of those that ended, the descriptor store keeps some; the others are forgotten with this daemon. */
+static void tidy_store(Sessions *t)
+{
+        size_t n = 0;
+
+        for (size_t i = t->n; i-- > 0;) {
+                Session *s = t->all[i];
+
+                if (!is_live(s) && session_is_stored(s) && ++n > SESSIONS_STORED_MAX / 4)
+                        session_forget(s);
+        }
+}
+
 static int tidy(Sessions *t)
 {
         size_t excess = count_ended(t), oldest;
@@ -68,6 +81,7 @@ static int tidy(Sessions *t)
                 remove_at(t, oldest);
                 excess -= excess > 0;
         }
+        tidy_store(t);
         if (oldest == t->n || t->host.config->remember_usec == USEC_INFINITY)
                 return sd_event_source_set_enabled(t->forget, SD_EVENT_OFF);
         (void)sd_event_source_set_time_relative(t->forget,
@@ -114,6 +128,16 @@ static void on_exited(Session *s, void *userdata)
         (void)sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
 }
 
+static bool has_prefix(const char *prefix, size_t length, void *userdata)
+{
+        const Sessions *t = userdata;
+
+        for (size_t i = 0; i < t->n; i++)
+                if (strncmp(session_id(t->all[i]), prefix, length) == 0)
+                        return true;
+        return false;
+}
+
 static void on_changed(Session *s, void *userdata)
 {
         Sessions *t = userdata;
@@ -146,6 +170,7 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         t->host = *host;
         t->host.on_exited = on_exited;
         t->host.on_changed = on_changed;
+        t->host.has_prefix = has_prefix;
         t->host.userdata = t;
         r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
         if (r >= 0)

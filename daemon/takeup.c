@@ -1,7 +1,6 @@
 /* See takeup.h. */
 #include "takeup.h"
 
-#include <stdio.h>
 #include <sys/stat.h>
 
 #include "fdstore.h"
@@ -10,7 +9,7 @@
 #include "state.h"
 
 typedef struct Passed {
-        char id[SESSION_ID_LENGTH + 1];
+        char name[SESSION_STORE_NAME_LENGTH + 1];
         StoredSession stored;
 } Passed;
 
@@ -34,10 +33,10 @@ TakeUp *take_up_free(TakeUp *t)
         return NULL;
 }
 
-static Passed *find(TakeUp *t, const char *id)
+static Passed *find(TakeUp *t, const char *name)
 {
         for (size_t i = t->n; i-- > 0;) /* what belongs together mostly comes together */
-                if (streq(t->all[i].id, id))
+                if (streq(t->all[i].name, name))
                         return &t->all[i];
         return NULL;
 }
@@ -57,9 +56,9 @@ static int make_room(TakeUp *t)
         return 0;
 }
 
-static int need(TakeUp *t, const char *id, Passed **ret)
+static int need(TakeUp *t, const char *name, Passed **ret)
 {
-        Passed *p = find(t, id);
+        Passed *p = find(t, name);
         int r = p ? 0 : make_room(t);
 
         if (r < 0)
@@ -69,7 +68,7 @@ static int need(TakeUp *t, const char *id, Passed **ret)
                 *p = (Passed){
                         .stored = {-EBADF, -EBADF, -EBADF, -EBADF}
                 };
-                strcpy(p->id, id);
+                strcpy(p->name, name);
         }
         *ret = p;
         return 0;
@@ -94,14 +93,13 @@ static int *place_of(StoredSession *stored, int fd)
 int take_up_add(TakeUp *t, const char *name, int fd)
 {
         _cleanup_close_ int owned = fd;
-        const char *id = name + strlen(SESSION_STORE_PREFIX);
         Passed *passed;
         int *place, r;
 
-        if (strncmp(name, SESSION_STORE_PREFIX, strlen(SESSION_STORE_PREFIX)) != 0 ||
-            strlen(id) != SESSION_ID_LENGTH)
+        if (strlen(name) != SESSION_STORE_NAME_LENGTH ||
+            strspn(name, SESSION_ID_ALPHABET) != SESSION_STORE_NAME_LENGTH)
                 return -ENOENT;
-        r = need(t, id, &passed);
+        r = need(t, name, &passed);
         if (r < 0)
                 return r;
         place = place_of(&passed->stored, fd);
@@ -112,15 +110,13 @@ int take_up_add(TakeUp *t, const char *name, int fd)
         return 0;
 }
 
-static void end_stored(const char *id, int r)
+static void end_stored(const char *name, int r)
 {
-        const LogFields fields = { .session = id, .uid = LOG_NO_UID, .error = -r };
-        char name[FDSTORE_NAME_SIZE];
+        const LogFields fields = { .session = name, .uid = LOG_NO_UID, .error = -r };
 
-        snprintf(name, sizeof(name), SESSION_STORE_PREFIX "%s", id);
         fdstore_remove(name);
-        log_full(LOG_WARNING, &fields, "Session %s of an earlier nsrootd cannot be taken up, and ends: %s",
-                 id,
+        log_full(LOG_WARNING, &fields, "Session %s… of an earlier nsrootd cannot be taken up, and ends: %s",
+                 name,
                  r == -EOPNOTSUPP ? "a later release left it"
                  : r == -EBADMSG  ? "part of it is missing or damaged"
                                   : errno_text(r));
@@ -133,6 +129,6 @@ void take_up_all(TakeUp *t, Sessions *sessions)
                 int r = sessions_take_up(sessions, &passed->stored);
 
                 if (r < 0)
-                        end_stored(passed->id, r);
+                        end_stored(passed->name, r);
         }
 }

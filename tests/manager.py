@@ -8,6 +8,8 @@ import array
 import contextlib
 import fcntl
 import os
+import pathlib
+import secrets
 import socket
 import subprocess
 import threading
@@ -15,16 +17,19 @@ import threading
 import harness
 
 FDS_MAX = 253  # of one message: SCM_MAX_FD of the kernel
+ID_FIRST, ID_ROOM, ID_SLOTS = 1 << 24, 4096 << 16, 6  # each daemon has ids of its own, for 4096 sessions
 
 
 class ManagedDaemon(harness.Daemon):
     """As harness.Daemon, started by socket activation and with a descriptor store."""
 
     def __init__(self, build, config_text="", **kw):
+        self.first_id = ID_FIRST + secrets.randbelow(ID_SLOTS) * ID_ROOM
         self.store = []  # (name, descriptor), in the order they came
         self.lock = threading.Lock()
         self.listener = None
-        super().__init__(build, config_text, **{**kw, "start": False})
+        ids = f"[Sessions]\nIdRangeFirst={self.first_id}\nIdRangeLast={self.first_id + ID_ROOM - 1}\n"
+        super().__init__(build, ids + config_text, **{**kw, "start": False})
         self.notify_path = self.directory / "notify"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(self.notify_path))
@@ -76,6 +81,15 @@ class ManagedDaemon(harness.Daemon):
         """How many descriptors are kept, in all or under a name."""
         with self.lock:
             return sum(1 for n, _ in self.store if name in (None, n))
+
+    def inside(self):
+        """All processes of its sessions, also of those whose daemon is gone: by the ids that only they have."""
+        return [pid for pid in harness.process_table()
+                if self.first_id <= first_id_of(pid) < self.first_id + ID_ROOM]
+
+    def inits(self):
+        """Those of them that are the first of a session."""
+        return [pid for pid in self.inside() if is_first(pid)]
 
     def keep(self, name, fd):
         """Puts a descriptor of the test's own into the store; a copy of it."""
@@ -140,3 +154,17 @@ def pass_on(fds):
     for i, fd in enumerate(high):
         os.dup2(fd, 3 + i, inheritable=True)
 
+
+def first_id_of(pid):
+    """The first of the host's uids that a process's user namespace has; 0 where it is gone."""
+    with contextlib.suppress(OSError, IndexError):
+        return int(pathlib.Path(f"/proc/{pid}/uid_map").read_text().split()[1])
+    return 0
+
+
+def is_first(pid):
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[-1] == "1"
+    return False

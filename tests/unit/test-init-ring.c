@@ -232,6 +232,36 @@ Test(ring, no_ring)
         ring_append(&ring, RING_STDOUT, "a", 1);
 }
 
+static struct {
+        uint64_t head, tail;
+} at_first_write;
+
+static void on_write(int signal)
+{
+        at_first_write.head = ring.header->head;
+        at_first_write.tail = ring.header->tail;
+        mprotect(ring.data, ring.size, PROT_READ | PROT_WRITE);
+}
+
+/* What readers rely on, seen at the moment when the first byte is overwritten. */
+Test(ring, says_what_it_gives_up_first)
+{
+        uint64_t head, tail;
+
+        make_ring(64 * KIB);
+        while (!ring.tail)
+                append(1000, RING_STDOUT);
+        head = ring.head;
+        tail = ring.tail;
+        signal(SIGSEGV, on_write);
+        cr_assert_eq(mprotect(ring.data, ring.size, PROT_READ), 0);
+        append(5000, RING_STDOUT);
+        cr_expect_eq(at_first_write.head, head);
+        cr_expect_gt(at_first_write.tail, tail);
+        cr_expect_eq(at_first_write.tail, ring.header->tail);
+        cr_expect_gt(ring.header->head, head);
+}
+
 static uint64_t read_position(size_t where)
 {
         uint64_t position;

@@ -67,7 +67,7 @@ static int read_results(int fd, RingHeader *ret)
 int output_result(int fd, uint64_t command, RingResult *ret)
 {
         RingHeader header;
-        int r = read_results(fd, &header);
+        int r = fd < 0 ? -ENOENT : read_results(fd, &header);
 
         if (r < 0)
                 return r;
@@ -79,7 +79,7 @@ int output_result(int fd, uint64_t command, RingResult *ret)
         return -ENOENT;
 }
 
-size_t output_running(int fd)
+static size_t count_commands(int fd, bool ended_too)
 {
         RingHeader header;
         size_t n = 0;
@@ -87,8 +87,18 @@ size_t output_running(int fd)
         if (read_results(fd, &header) < 0)
                 return 0;
         for (size_t i = 1; i < RING_LEDGER_MAX; i++)
-                n += header.results[i].command && !(header.results[i].flags & RING_ENDED);
+                n += header.results[i].command && (ended_too || !(header.results[i].flags & RING_ENDED));
         return n;
+}
+
+size_t output_running(int fd)
+{
+        return count_commands(fd, false);
+}
+
+size_t output_commands(int fd)
+{
+        return count_commands(fd, true);
 }
 
 /* Bytes from a position on, of which the ring may have the end at its beginning. */

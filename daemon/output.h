@@ -10,10 +10,12 @@ int output_new(uint64_t size, int *ret_fd);
 /* Whether that is what fd is. */
 bool output_is(int fd);
 
-/* What is known of a command: -ENOENT, where its exec has not succeeded, or it ended too long ago. */
+/* What is known of a command (fd may be none): -ENOENT, where its exec has not succeeded, or it ended too
+ * long ago. */
 int output_result(int fd, uint64_t command, RingResult *ret);
-/* How many commands run that are not the main one. */
+/* How many commands that are not the main one run, or have run and are known. */
 size_t output_running(int fd);
+size_t output_commands(int fd);
 
 /* Where a reader is; all zero: before the first record there ever was. */
 typedef struct OutputCursor {

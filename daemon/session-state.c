@@ -272,7 +272,7 @@ static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
 {
         int r;
 
-        if (stored->control < 0 || stored->pidfd < 0)
+        if (stored->control < 0 || stored->pidfd < 0 || s->output_fd < 0)
                 return -EBADMSG;
         s->control = TAKE_FD(stored->control);
         s->pidfd = TAKE_FD(stored->pidfd);
@@ -295,7 +295,7 @@ static int take_up(Session *s, StoredSession *stored)
         StateFacts facts;
         int r;
 
-        if (stored->state < 0 || stored->output < 0)
+        if (stored->state < 0)
                 return -EBADMSG;
         r = state_load(stored->state, &facts, &progress);
         if (r < 0)

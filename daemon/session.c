@@ -193,6 +193,14 @@ static void complete_result(Session *s)
                 r->tasks_peak = RESULT_NONE;
 }
 
+/* Kept for who comes later: what it printed, and how its commands ended. Where there is neither, the next
+ * daemon needs no output to take it up. */
+static void drop_output(Session *s)
+{
+        if (s->spec.detached != 1 && output_commands(s->output_fd) == 0)
+                s->output_fd = close_fd(s->output_fd);
+}
+
 /* First the state: whatever happens to us from here on, the result is known. */
 static void finish(Session *s)
 {
@@ -207,6 +215,7 @@ static void finish(Session *s)
         s->host->on_changed(s, s->host->userdata);
         tell_output(s, true);
         session_end_commands(s);
+        drop_output(s);
         tell_ended(s);
 }
 

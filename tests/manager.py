@@ -10,11 +10,14 @@ import fcntl
 import os
 import pathlib
 import secrets
+import select
+import signal
 import socket
 import subprocess
 import threading
 
 import harness
+from harness import until
 
 FDS_MAX = 253  # of one message: SCM_MAX_FD of the kernel
 ID_FIRST, ID_ROOM, ID_SLOTS = 1 << 24, 4096 << 16, 6  # each daemon has ids of its own, for 4096 sessions
@@ -48,6 +51,7 @@ class ManagedDaemon(harness.Daemon):
         return command[:at] + command[at + 2:]
 
     def launch(self):
+        self._drain()
         with self.lock:
             passed = [("varlink", self.listener.fileno()), *self.store]
             names = ":".join(name for name, _ in passed)
@@ -66,12 +70,13 @@ class ManagedDaemon(harness.Daemon):
         """Ends the daemon, by SIGTERM or SIGKILL, and starts the next one, which need not be ready."""
         if kill:
             self.kill()
-        else:
-            assert super().stop() == 0, self.log_text()
+        else:  # before it has said what is to happen then, SIGTERM kills it
+            assert super().stop() in (0, -signal.SIGTERM), self.log_text()
         return self.launch()
 
     def drop_store(self):
         """As systemd does when the unit is stopped."""
+        self._drain()
         with self.lock:
             for _, fd in self.store:
                 os.close(fd)
@@ -79,6 +84,7 @@ class ManagedDaemon(harness.Daemon):
 
     def stored(self, name=None):
         """How many descriptors are kept, in all or under a name."""
+        self._drain()
         with self.lock:
             return sum(1 for n, _ in self.store if name in (None, n))
 
@@ -98,6 +104,7 @@ class ManagedDaemon(harness.Daemon):
 
     def take(self, name):
         """Takes all that is kept under a name; the caller's."""
+        self._drain()
         with self.lock:
             taken = [fd for n, fd in self.store if n == name]
             self.store = [(n, fd) for n, fd in self.store if n != name]
@@ -106,7 +113,7 @@ class ManagedDaemon(harness.Daemon):
     def close(self):
         try:
             if self.alive():
-                assert super().stop() == 0, self.log_text()
+                assert until(self.answers) and super().stop() == 0, self.log_text()
             self.drop_store()
             self.check_log()
         finally:
@@ -115,26 +122,32 @@ class ManagedDaemon(harness.Daemon):
             super().close()
 
     def _receive(self):
-        with contextlib.suppress(OSError):  # closed, at the end
+        with contextlib.suppress(OSError, ValueError):  # closed, at the end
             while True:
-                text, ancillary, _, _ = self.notify.recvmsg(65536, socket.CMSG_SPACE(4 * FDS_MAX))
+                select.select([self.notify], [], [])
+                self._drain()
+
+    def _drain(self):
+        """All that the daemon has said so far, also one that has ended: as systemd does before it sees that it has."""
+        with self.lock, contextlib.suppress(BlockingIOError):
+            while True:
+                text, ancillary, _, _ = self.notify.recvmsg(65536, socket.CMSG_SPACE(4 * FDS_MAX), socket.MSG_DONTWAIT)
                 self._on_message(dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line),
                                  received(ancillary))
 
     def _on_message(self, message, fds):
         name = message.get("FDNAME", "stored")
-        with self.lock:
-            if message.get("FDSTORE") == "1":
-                assert message.get("FDPOLL") == "0", "or what a session has said last would be lost"
-                self.store += [(name, fd) for fd in fds]
-            elif message.get("FDSTOREREMOVE") == "1":
-                for n, fd in self.store:
-                    if n == name:
-                        os.close(fd)
-                self.store = [(n, fd) for n, fd in self.store if n != name]
-            else:
-                for fd in fds:
+        if message.get("FDSTORE") == "1":
+            assert message.get("FDPOLL") == "0", "or what a session has said last would be lost"
+            self.store += [(name, fd) for fd in fds]
+        elif message.get("FDSTOREREMOVE") == "1":
+            for n, fd in self.store:
+                if n == name:
                     os.close(fd)
+            self.store = [(n, fd) for n, fd in self.store if n != name]
+        else:
+            for fd in fds:
+                os.close(fd)
 
 
 def received(ancillary):

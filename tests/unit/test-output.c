@@ -169,6 +169,7 @@ Test(output, results)
         cr_expect_eq(output_result(fd, 79, &r), -ENOENT);
         cr_expect_eq(output_result(fd, 2, &r), -ENOENT);
         cr_expect_eq(output_running(fd), 2);
+        cr_expect_eq(output_commands(fd), 3);
 }
 
 /* Of a session in the foreground only results are kept. */

@@ -102,24 +102,32 @@ unsigned errand_patience(int r)
         return r == -ECONNREFUSED || r == -ENOENT ? ERRAND_REFUSED_MS : ERRAND_PATIENCE_MS;
 }
 
+int errand_try(Errand *e, unsigned patience_ms, struct json_object **ret, Failure *f)
+{
+        int r = errand_step(e, ret, f);
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (r >= 0) {
+                if (r == 0 && e->link)
+                        e->away = 0;
+                return r;
+        }
+        e->away = e->away ?: now;
+        if (r != -EREMOTEIO && e->reached &&
+            now - e->away <= MIN(patience_ms, errand_patience(r)) * USEC_PER_MSEC)
+                return 0;
+        errand_done(e);
+        return -EREMOTEIO;
+}
+
 int errand_finish(Errand *e, unsigned patience_ms, struct json_object **ret, Failure *f)
 {
-        uint64_t away = 0; /* since when */
-
         for (;;) {
                 struct pollfd p;
-                int timeout_ms = -1, r = errand_step(e, ret, f);
-                uint64_t now = now_usec(CLOCK_MONOTONIC);
+                int timeout_ms = -1, r = errand_try(e, patience_ms, ret, f);
 
-                if (r > 0)
-                        return 0;
-                if (r == -EREMOTEIO || (r < 0 && !e->reached))
-                        return -EREMOTEIO;
-                if (r < 0) {
-                        away = away ?: now;
-                        if (now - away > MIN(patience_ms, errand_patience(r)) * USEC_PER_MSEC)
-                                return -EREMOTEIO;
-                }
+                if (r != 0)
+                        return r < 0 ? r : 0;
                 errand_prepare(e, &p, &timeout_ms);
                 if (poll(&p, 1, timeout_ms) < 0 && errno != EINTR)
                         return failure_system(f, -errno, "poll");

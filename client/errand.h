@@ -19,6 +19,7 @@ typedef struct Errand {
         uint64_t not_before;            /* CLOCK_MONOTONIC, µs: when it is tried again */
         unsigned delay_ms;              /* between the next two tries */
         bool reached;                   /* there was a connection once */
+        uint64_t away; /* CLOCK_MONOTONIC, µs: since when errand_try finds none; 0: it does */
 } Errand;
 
 #define _cleanup_errand_ _cleanup_(errand_done)
@@ -34,8 +35,10 @@ void errand_prepare(const Errand *e, struct pollfd *p, int *timeout_ms);
  * has failed, the next one is arranged, and *f says why: -EREMOTEIO if nsrootd said no, an error of
  * connect(2), or what connection_receive returns for a connection that was lost. */
 int errand_step(Errand *e, struct json_object **ret, Failure *f);
-/* To its end, in a loop of its own, as long as nsrootd is away for less than patience_ms. Fails at once
- * where there never was one, or it says no. 0, or -EREMOTEIO with *f set. */
+/* The same with patience: also 0 after a try that failed while nsrootd need not be away for long.
+ * -EREMOTEIO with *f set: it was never there, is away for patience_ms, or says no; and it is done. */
+int errand_try(Errand *e, unsigned patience_ms, struct json_object **ret, Failure *f);
+/* The same to its end, in a loop of its own. 0, or -EREMOTEIO with *f set. */
 int errand_finish(Errand *e, unsigned patience_ms, struct json_object **ret, Failure *f);
 
 /* How long to wait for an nsrootd whose socket is there, and for one whose socket is not. */

@@ -13,7 +13,8 @@
 #include "protocol.h"
 
 static const Verb *const verbs[] = {
-        &verb_run,       &verb_exec,      &verb_list,        &verb_kill,        &verb_stop,   &verb_wait,
+        &verb_run,       &verb_exec,      &verb_attach,      &verb_logs,        &verb_list,   &verb_inspect,
+        &verb_top,       &verb_kill,      &verb_stop,        &verb_wait,        &verb_pause,  &verb_resume,
         &verb_root_list, &verb_root_pull, &verb_root_verify, &verb_root_remove, &verb_doctor, &verb_version,
 };
 

@@ -72,9 +72,7 @@ int failure_lost(Failure *f, int r, const char *path)
         case ENOTCONN:
         case ECONNRESET:
         case EPIPE:
-                r = failure_set(f, EXIT_OURS, "nsrootd on %s closed the connection: " LOOK_AT, path);
-                f->lost = true;
-                return r;
+                return failure_set(f, EXIT_OURS, "nsrootd on %s closed the connection: " LOOK_AT, path);
         case E2BIG:
         case ENOBUFS:
                 return failure_set(

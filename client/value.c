@@ -91,9 +91,10 @@ struct json_object *value_new_text(const char *key, const char *text)
         return o && value_add_text(o, key, text) >= 0 ? TAKE_PTR(o) : NULL;
 }
 
-static int print_with(struct json_object *o, int flags, FILE *stream)
+int value_print(struct json_object *o, FILE *stream)
 {
-        const char *plain = json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
+        const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
+        const char *plain = json_object_to_json_string_ext(o, flags);
         _cleanup_free_ char *safe = NULL;
 
         safe = plain ? text_escape_json(plain) : NULL;
@@ -101,14 +102,4 @@ static int print_with(struct json_object *o, int flags, FILE *stream)
                 return -ENOMEM;
         fprintf(stream, "%s\n", safe);
         return 0;
-}
-
-int value_print(struct json_object *o, FILE *stream)
-{
-        return print_with(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, stream);
-}
-
-int value_print_line(struct json_object *o, FILE *stream)
-{
-        return print_with(o, JSON_C_TO_STRING_PLAIN, stream);
 }

@@ -350,13 +350,9 @@ int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret
         if (r < 0)
                 return r;
         c->controllers = enable_controllers(c->node_fd);
+        adopt_users(c->node_fd);
         *ret = TAKE_PTR(c);
         return 0;
-}
-
-void cgroups_tidy(Cgroups *c)
-{
-        adopt_users(c->node_fd);
 }
 
 static void cgroup_destroy(Cgroup *g)
@@ -518,16 +514,10 @@ static int make_session(Cgroup *g, uid_t uid, const char *id, const CgroupLimits
         return r;
 }
 
-static void cgroup_destroyp(Cgroup **g)
-{
-        if (*g)
-                cgroup_destroy(*g);
-}
-
-/* Its name, and nothing on the machine yet. */
-static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
+int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret)
 {
         Cgroup *g;
+        int r;
 
         if (!name_is_valid(id))
                 return -EINVAL;
@@ -535,44 +525,15 @@ static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
         if (!g)
                 return -ENOMEM;
         *g = (Cgroup){ .tree = c, .fd = -EBADF };
-        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->path, (uint32_t)uid, id) < 0) {
-                free(g);
-                return -ENOMEM;
-        }
-        *ret = g;
-        return 0;
-}
-
-int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret)
-{
-        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
-        int r = name_session(c, uid, id, &g);
-
-        if (r >= 0)
+        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->path, (uint32_t)uid, id) < 0)
+                r = -ENOMEM;
+        else
                 r = make_session(g, uid, id, limits);
         if (r < 0)
-                return r;
-        *ret = TAKE_PTR(g);
-        return 0;
-}
-
-int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
-{
-        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
-        int r = name_session(c, uid, id, &g);
-
-        if (r >= 0)
-                r = open_below(c->node_fd, name_below_node(g), &g->fd);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(g);
-        return 0;
-}
-
-Cgroup *cgroup_leave(Cgroup *g)
-{
-        cgroup_destroy(g);
-        return NULL;
+                cgroup_destroy(g);
+        else
+                *ret = g;
+        return r;
 }
 
 Cgroup *cgroup_free(Cgroup *g)
@@ -622,13 +583,6 @@ int cgroup_kill(Cgroup *g)
         return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
-int cgroup_freeze(Cgroup *g, bool frozen)
-{
-        int r = write_file_at(g->fd, "cgroup.freeze", frozen ? "1" : "0");
-
-        return r == -ENOENT ? -EOPNOTSUPP : r;
-}
-
 /* The number after a key at the beginning of a line; with an empty key, the first number. */
 static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
 {
@@ -661,54 +615,6 @@ int cgroup_tasks_peak(Cgroup *g, uint64_t *ret)
 int cgroup_oom_kills(Cgroup *g, uint64_t *ret)
 {
         return read_number(g->fd, "memory.events", "oom_kill ", ret);
-}
-
-/* The sum of all numbers after a key such as "rbytes=", wherever it stands. */
-static uint64_t read_sum(int fd, const char *file, const char *key)
-{
-        _cleanup_free_ char *text = NULL;
-        uint64_t sum = 0;
-
-        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
-                return UINT64_MAX;
-        for (const char *at = text; (at = strstr(at, key));) {
-                at += strlen(key);
-                sum += strtoull(at, NULL, 10);
-        }
-        return sum;
-}
-
-static uint64_t count_lines(int fd, const char *file)
-{
-        _cleanup_free_ char *text = NULL;
-        uint64_t n = 0;
-
-        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
-                return UINT64_MAX;
-        for (const char *at = text; (at = strchr(at, '\n')); at++)
-                n++;
-        return n;
-}
-
-void cgroup_usage(const Cgroup *g, CgroupUsage *ret)
-{
-        const struct {
-                const char *file, *key;
-                uint64_t *at;
-        } numbers[] = {
-                {"cpu.stat",        "usage_usec ", &ret->cpu_usec   },
-                { "memory.current", "",            &ret->memory     },
-                { "memory.peak",    "",            &ret->memory_peak},
-                { "pids.current",   "",            &ret->tasks      },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
-                if (read_number(g->fd, numbers[i].file, numbers[i].key, numbers[i].at) < 0)
-                        *numbers[i].at = UINT64_MAX;
-        if (ret->tasks == UINT64_MAX) /* without the controller, those there are */
-                ret->tasks = count_lines(g->fd, "cgroup.threads");
-        ret->io_read = read_sum(g->fd, "io.stat", "rbytes=");
-        ret->io_write = read_sum(g->fd, "io.stat", "wbytes=");
 }
 
 int cgroup_hold(void)

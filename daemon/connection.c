@@ -1,9 +1,7 @@
 /* A connection is always in one phase, and a table says what a phase reads and how long it may last. Every
  * way in (the event loop, an answer) ends in watch(), which makes the event sources agree with the phase. */
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "connection.h"
 #include "link.h"
@@ -180,10 +178,6 @@ static int serve(Connection *c, uint32_t revents)
                 int r = link_flush(c->link);
                 if (r != 0)
                         return MIN(r, 0);
-                if (c->phase == PHASE_CALL) {
-                        c->handlers->drained(c->userdata);
-                        return 0;
-                }
         }
         return phase_reads[c->phase] ? read_message(c) : 0;
 }
@@ -296,13 +290,6 @@ const Peer *connection_peer(const Connection *c)
 bool connection_has_backlog(const Connection *c)
 {
         return link_queued(c->link) > 0;
-}
-
-int connection_copy_socket(const Connection *c)
-{
-        int fd = fcntl(link_fd(c->link), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-        return fd < 0 ? -errno : fd;
 }
 
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds)

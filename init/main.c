@@ -108,6 +108,8 @@ static void on_control(Init *init)
         case ORDER_SIGNAL:
                 signal_command(init, &m);
                 break;
+        case ORDER_END:
+                end(init, END_TERMINATED);
         default: /* a later release's: nothing we could do about it */
                 break;
         }

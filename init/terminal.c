@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "text.h"
-
 #define TTY_GROUP 5
 
 static int check(long r)
@@ -19,12 +17,16 @@ static int check(long r)
 /* /dev/console is the first command's terminal, as login shells and loggers expect of a machine's. */
 static void link_console(int master)
 {
-        char target[sizeof("pts/") + NUMBER_MAX];
+        char target[16] = "pts/", digits[12], *d = digits + sizeof(digits);
         unsigned number;
 
         if (ioctl(master, TIOCGPTN, &number) < 0)
                 return;
-        put_number(stpcpy(target, "pts/"), number);
+        *--d = '\0';
+        do
+                *--d = (char)('0' + number % 10);
+        while (number /= 10);
+        stpcpy(target + 4, d);
         (void)!symlink(target, "/dev/console"); /* kept where it is there: it is an earlier command's */
 }
 

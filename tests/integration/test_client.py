@@ -22,7 +22,7 @@ from fake import ID, SESSION, session
 from harness import USER, User, until
 from terminal import Terminal
 
-VERBS = ["run", "exec", "list", "kill", "stop", "wait", "root list", "root pull", "root verify", "root remove", "version"]
+VERBS = ["run", "list", "kill", "stop", "wait", "root list", "root pull", "root verify", "root remove", "version"]
 
 
 class Client:
@@ -163,8 +163,8 @@ def test_errors_of_run(ctl, nsrootd, name, parameters, status, words):
 
 
 def test_lost_connection(ctl, nsrootd):
-    """Before there is a session: nobody knows whether there will be one."""
     def vanish(peer, parameters):
+        peer.reply({"session": session()}, continues=True)
         peer.socket.shutdown(socket.SHUT_RDWR)
     nsrootd({SESSION + "Run": vanish})
     assert_failed(ctl("run", "--", "true"), "closed the connection", "journalctl")

@@ -41,9 +41,9 @@ static int start(Errand *e)
         int r;
 
         r = connection_try(e->socket, &l);
+        e->reached |= r >= 0 || r == -EAGAIN; /* somebody listens, if not at once */
         if (r < 0)
                 return r;
-        e->reached = true;
         r = connection_send(l, e->method, json_object_get(e->parameters), false, NULL);
         /* Who is refused may find the connection closed already, with the reason waiting in it. */
         if (r < 0 && r != -EPIPE && r != -ECONNRESET)

@@ -18,7 +18,7 @@ typedef struct Errand {
         Link *link;                     /* the call is on its way; owned */
         uint64_t not_before;            /* CLOCK_MONOTONIC, µs: when it is tried again */
         unsigned delay_ms;              /* between the next two tries */
-        bool reached;                   /* there was a connection once */
+        bool reached;                   /* somebody listened once */
         uint64_t away; /* CLOCK_MONOTONIC, µs: since when errand_try finds none; 0: it does */
 } Errand;
 

@@ -70,7 +70,7 @@ mtype client[CLIENTS] = idle;
 mtype connection[CLIENTS] = closed;
 chan calls[CLIENTS] = [1] of { mtype };
 chan replies[CLIENTS] = [2] of { mtype, mtype, byte };
-bool mortal[CLIENTS];
+bool mortal[CLIENTS];   /* this one dies, sooner or later */
 
 /* -- What happens to the daemon, and what is true whatever anybody wrote down */
 mtype fate = fine;
@@ -120,6 +120,7 @@ inline command_ends(c, status)
 
 inline start_command(c)
 {
+        if :: forever[c] = true :: true fi;
         runs[c] = true;
         true_started[c] = true;
 #ifndef MUTANT_STARTED_NOT_IN_LEDGER
@@ -281,23 +282,27 @@ inline launch()
         atomic { watches[MAIN] = true; is_run = true }
 }
 
+inline forget_event()
+{
+        type = 0; command = 0; status = 0
+}
+
 inline on_event()
 {
         atomic { events?type,command,status };
         if
         :: atomic { type == Started && command == MAIN ->
-                state_phase = running; answer(MAIN, Started, bySelf, 0) };
+                state_phase = running; answer(MAIN, Started, bySelf, 0); forget_event() };
 #ifdef MUTANT_PUSH_AFTER_REPLY
                 atomic { push() };
 #endif
-                skip
-        :: atomic { type == Started && command == EXEC -> 
-                if :: watches[EXEC] -> answer(EXEC, Started, bySelf, 0) :: !watches[EXEC] fi }
-        :: atomic { type == Exited && command == EXEC -> tell(EXEC, Result, bySelf, status) }
-        :: atomic { type == Exited && command == MAIN -> has_result = true; result_status = status }
-        :: atomic { type == Ending -> state_ending = true }
-        fi;
-        atomic { type = 0; command = 0; status = 0 }
+        :: atomic { type == Started && command == EXEC ->
+                if :: watches[EXEC] -> answer(EXEC, Started, bySelf, 0) :: !watches[EXEC] fi;
+                forget_event() }
+        :: atomic { type == Exited && command == EXEC -> tell(EXEC, Result, bySelf, status); forget_event() }
+        :: atomic { type == Exited && command == MAIN -> has_result = true; result_status = status; forget_event() }
+        :: atomic { type == Ending -> state_ending = true; forget_event() }
+        fi
 }
 
 /* The ledger, or what its init said, or our own verdict, or what init said of itself. */
@@ -330,10 +335,11 @@ inline finish()
         atomic { find_result() };
         store_live = false;
 #endif
-        atomic { daemon_live = false; init_killed = false };
-        atomic { tell(WAITER, Result, state_cause, state_status) };
-        atomic { tell(STOPPER, Done, bySelf, 0) };
         atomic {
+                daemon_live = false;
+                init_killed = false;
+                tell(WAITER, Result, state_cause, state_status);
+                tell(STOPPER, Done, bySelf, 0);
                 if
                 :: ledger_ended[EXEC] -> tell(EXEC, Result, bySelf, ledger_status[EXEC])
                 :: else -> tell(EXEC, Result, bySelf, KILLED)
@@ -343,7 +349,9 @@ inline finish()
         atomic { if :: is_run -> store_mem = false :: else fi };
 #endif
         atomic { tell(MAIN, Result, state_cause, state_status) };
-        atomic { if :: is_run -> is_run = false; store_mem = false; forgotten = true :: else fi }
+        atomic {
+                has_result = false; result_status = 0;
+                if :: is_run -> is_run = false; store_mem = false; forgotten = true :: else fi }
 }
 
 inline wait(c)
@@ -421,7 +429,7 @@ inline daemon_dies()
 {
         daemon_live = false;
         daemon_mem = false;
-        type = 0; command = 0; status = 0;
+        forget_event();
         has_result = false; result_status = 0; is_run = false;
 #ifdef MUTANT_REMOVE_AND_PUSH_AGAIN
         was_stored = false;
@@ -489,11 +497,6 @@ proctype Fate()
 
 /* ------------------------------------------------------------------------------------------------ clients */
 
-inline call(c, method)
-{
-        atomic { connection[c] = pending; calls[c]!method }
-}
-
 inline client_ends(c, how)
 {
         client[c] = how;
@@ -542,7 +545,9 @@ proctype Runner(byte c; mtype method)
         byte status;
 
         if :: c == EXEC -> was_told :: else fi;
-        atomic { client[c] = asking; connection[c] = pending; calls[c]!method };
+        atomic {
+                if :: mortal[c] = true :: true fi;
+                client[c] = asking; connection[c] = pending; calls[c]!method };
         do
         :: atomic { replies[c]?reply,cause,status ->
                 if
@@ -639,15 +644,11 @@ init {
         atomic {
                 lifeline[MAIN] = true;
                 lifeline[EXEC] = true;
-                if :: mortal[MAIN] = true :: true fi;
-                if :: forever[MAIN] = true :: true fi;
                 run Daemon();
                 run Init();
                 run Fate();
                 run Runner(MAIN, Run);
 #ifdef WITH_EXEC
-                if :: mortal[EXEC] = true :: true fi;
-                if :: forever[EXEC] = true :: true fi;
                 run Runner(EXEC, Exec);
 #endif
 #ifdef WITH_WAITER

@@ -55,7 +55,7 @@ static int fill_stdio(Job *job, int slave)
         return 0;
 }
 
-int terminal_open(Job *job, int *ret_master)
+int terminal_open(Job *job, int *ret_master, int *ret_slave)
 {
         _cleanup_close_ int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
         _cleanup_close_ int slave = -EBADF;
@@ -71,6 +71,7 @@ int terminal_open(Job *job, int *ret_master)
         if (job->order.flags & SPAWN_MAIN)
                 link_console(master);
         *ret_master = TAKE_FD(master);
+        *ret_slave = TAKE_FD(slave);
         return 0;
 }
 

@@ -115,7 +115,7 @@ static void end_stored(const char *name, int r)
         const LogFields fields = { .session = name, .uid = LOG_NO_UID, .error = -r };
 
         fdstore_remove(name);
-        log_full(LOG_WARNING, &fields, "Session %s… of an earlier nsrootd cannot be taken up, and ends: %s",
+        log_full(LOG_WARNING, &fields, "Session %s of an earlier nsrootd cannot be taken up, and ends: %s",
                  name,
                  r == -EOPNOTSUPP ? "a later release left it"
                  : r == -EBADMSG  ? "part of it is missing or damaged"

@@ -236,7 +236,7 @@ def test_what_is_nobodys_is_closed(managed):
         os.write(writer, b"x")
     os.close(writer)
     assert "none of nsrootd's: \"something\"" in daemon.log_text()
-    assert "Session aaaaaa… of an earlier nsrootd cannot be taken up" in daemon.log_text()
+    assert "Session aaaaaa of an earlier nsrootd cannot be taken up" in daemon.log_text()
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
@@ -255,7 +255,7 @@ def test_a_session_of_which_a_part_is_missing_ends(managed, left):
     assert [s["id"] for s in daemon.sessions()] == [good]
     assert until(lambda: len(daemon.inits()) == 1, PROMPTLY)
     assert until(lambda: daemon.stored(bad[:6]) == 0)
-    assert f"Session {bad[:6]}… of an earlier nsrootd cannot be taken up" in daemon.log_text()
+    assert f"Session {bad[:6]} of an earlier nsrootd cannot be taken up" in daemon.log_text()
 
 
 def test_nothing_is_kept_of_what_is_forgotten(managed):

@@ -125,7 +125,7 @@ int keeper_run(int lifeline, void (*command)(void *data), void *data)
 
         set_mask(~UINT64_C(0));
         if (prctl(PR_SET_NAME, "nsroot-keeper", 0, 0, 0) < 0 ||
-            prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) < 0)
+            prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 return -errno;
         k.command = fork();
         if (k.command < 0)

@@ -40,6 +40,9 @@ typedef struct RingHeader {
         uint32_t magic, version;
         uint64_t size; /* of the records' part: the file's size less RING_HEADER_SIZE; 0: results only */
         uint64_t head, tail; /* positions: bytes written and bytes given up, ever; modulo size: where */
+        uint32_t
+                end_reason; /* EndReason of order.h: init ends the session of its own accord; 0: not (yet) */
+        uint32_t unused;
         RingResult results[RING_LEDGER_MAX];
 } RingHeader;
 

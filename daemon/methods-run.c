@@ -48,10 +48,11 @@ static void run_on_gone(Call *call, void *userdata)
 }
 
 /* A detached one's only answer. */
-static void answer_detached(Run *run, const Session *s)
+static void answer_detached(Run *run, Session *s)
 {
         struct json_object *reply = json_object_new_object();
 
+        session_announce(s);
         describe_put(reply, "session", describe_session(s));
         call_reply(run->call, reply, NULL);
         run_free(run);

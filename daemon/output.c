@@ -59,6 +59,13 @@ bool output_is(int fd)
         return read_at(fd, &magic, sizeof(magic), 0) >= 0 && magic == RING_MAGIC;
 }
 
+uint32_t output_end_reason(int fd)
+{
+        RingHeader header;
+
+        return fd >= 0 && read_head(fd, &header) >= 0 ? header.end_reason : 0;
+}
+
 static int read_results(int fd, RingHeader *ret)
 {
         return read_at(fd, ret->results, sizeof(ret->results), offsetof(RingHeader, results));

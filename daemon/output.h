@@ -13,6 +13,8 @@ bool output_is(int fd);
 /* What is known of a command (fd may be none): -ENOENT, where its exec has not succeeded, or it ended too
  * long ago. */
 int output_result(int fd, uint64_t command, RingResult *ret);
+/* Why its init has ended the session, of its own accord: an EndReason of order.h; 0: it has not. */
+uint32_t output_end_reason(int fd);
 /* How many commands that are not the main one run, or have run and are known. */
 size_t output_running(int fd);
 size_t output_commands(int fd);

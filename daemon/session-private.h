@@ -15,7 +15,7 @@ struct Session {
         bool has_lifeline;
 
         SessionState state;
-        bool was_started, is_start_logged, has_result_event, is_stopping, is_killed, is_paused;
+        bool was_started, is_start_logged, is_announced, has_result_event, is_stopping, is_killed, is_paused;
         Cause kill_cause;
         SessionResult result;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
@@ -46,6 +46,7 @@ Session *session_alloc(const SessionHost *host); /* holds nothing yet; NULL: out
 int session_listen(Session *s);                  /* to its init and its end */
 int session_expect_start(Session *s);            /* for so long, and no longer */
 int session_expect_stop(Session *s, uint64_t timeout_usec);
+void session_kill_init(Session *s);
 void session_changed(Session *s); /* keeps its state, and tells who wants to know */
 void session_tell_output(Session *s);
 

@@ -67,6 +67,7 @@ static StateProgress make_progress(const Session *s)
         return (StateProgress){ .state = s->state,
                                 .was_started = s->was_started,
                                 .is_start_logged = s->is_start_logged,
+                                .is_announced = s->is_announced,
                                 .is_stopping = s->is_stopping,
                                 .is_killed = s->is_killed,
                                 .kill_cause = s->kill_cause,
@@ -94,6 +95,7 @@ static void use_progress(Session *s, const StateProgress *p)
         s->state = p->state;
         s->was_started = p->was_started;
         s->is_start_logged = p->is_start_logged;
+        s->is_announced = p->is_announced;
         s->is_stopping = p->is_stopping;
         s->is_killed = p->is_killed;
         s->kill_cause = p->kill_cause;
@@ -117,14 +119,13 @@ static void use_progress(Session *s, const StateProgress *p)
 }
 
 /* Each name has a colon behind it; beside them there are the sockets', and the variable's own. */
-_Static_assert((SESSIONS_STORED_MAX * SESSION_STORED_FDS +
-                SESSIONS_STORED_MAX / 4 * SESSION_STORED_FDS / 2) *
-                               (SESSION_STORE_NAME_LENGTH + 1) <
+_Static_assert(SESSIONS_STORED_MAX * 2 * (2 * SESSION_STORE_NAME_LENGTH + 3) +
+                               SESSIONS_STORED_MAX / 4 * 2 * (SESSION_STORE_NAME_LENGTH + 1) <
                        127 * KIB,
                "the names of all that is stored fit into a string of the environment");
 
 typedef struct StoreName {
-        char text[SESSION_STORE_NAME_LENGTH + 1];
+        char text[SESSION_STORE_NAME_LENGTH + 2];
 } StoreName;
 
 static StoreName store_name(const Session *s)
@@ -132,6 +133,15 @@ static StoreName store_name(const Session *s)
         StoreName name = { 0 };
 
         memcpy(name.text, s->id, SESSION_STORE_NAME_LENGTH);
+        return name;
+}
+
+/* Of what is only needed while it lives. */
+static StoreName live_name(const Session *s)
+{
+        StoreName name = store_name(s);
+
+        name.text[SESSION_STORE_NAME_LENGTH] = SESSION_STORE_LIVE;
         return name;
 }
 
@@ -147,20 +157,17 @@ int session_keep(Session *s)
         r = state_new(&facts, &progress, &s->state_fd);
         if (r < 0)
                 return r;
-        const int fds[] = { s->control, s->pidfd, s->state_fd, s->output_fd };
-        _Static_assert(ELEMENTSOF(fds) == SESSION_STORED_FDS, "as many as there is room for");
-        return fdstore_push(store_name(s).text, fds, ELEMENTSOF(fds));
+        const int always[] = { s->state_fd, s->output_fd }, live[] = { s->control, s->pidfd };
+        r = fdstore_push(store_name(s).text, always, ELEMENTSOF(always));
+        return r < 0 ? r : fdstore_push(live_name(s).text, live, ELEMENTSOF(live));
 }
 
+/* In this order: whenever we are killed, the result is there, or can be found again. */
 void session_keep_end(Session *s)
 {
-        const int fds[] = { s->state_fd, s->output_fd };
-
         session_save(s);
-        if (s->state_fd < 0)
-                return;
-        fdstore_remove(store_name(s).text);
-        (void)fdstore_push(store_name(s).text, fds, ELEMENTSOF(fds));
+        if (s->state_fd >= 0)
+                fdstore_remove(live_name(s).text);
 }
 
 void session_save(const Session *s)
@@ -175,8 +182,16 @@ void session_forget(Session *s)
 {
         if (s->state_fd < 0)
                 return;
+        if (session_is_live(s))
+                fdstore_remove(live_name(s).text);
         fdstore_remove(store_name(s).text);
         s->state_fd = close_fd(s->state_fd);
+}
+
+void session_announce(Session *s)
+{
+        s->is_announced = true;
+        session_save(s);
 }
 
 bool session_is_stored(const Session *s)
@@ -268,6 +283,15 @@ static void catch_up(Session *s)
         session_save(s);
 }
 
+/* What was decided, and perhaps not done any more. */
+static void carry_out(Session *s)
+{
+        if (s->is_killed)
+                session_kill_init(s);
+        else if (s->spec.detached == 1 && !s->is_announced) /* who asked for it was told that it failed */
+                session_kill(s, CAUSE_DISCONNECTED);
+}
+
 static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
 {
         int r;
@@ -286,7 +310,17 @@ static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
                 r = session_expect_stop(s, s->host->config->stop_timeout_usec);
         else if (r >= 0 && s->state == SESSION_STARTING)
                 r = session_expect_start(s);
+        if (r >= 0)
+                carry_out(s);
         return r;
+}
+
+/* It has ended, and what is left of its life is to go. */
+static void end_again(Session *s, const StoredSession *stored)
+{
+        s->pid = 0;
+        if (stored->control >= 0 || stored->pidfd >= 0)
+                fdstore_remove(live_name(s).text);
 }
 
 static int take_up(Session *s, StoredSession *stored)
@@ -308,7 +342,7 @@ static int take_up(Session *s, StoredSession *stored)
                 if (s->state != SESSION_EXITED)
                         r = live_on(s, stored, &facts);
                 else
-                        s->pid = 0;
+                        end_again(s, stored);
         }
         state_facts_done(&facts);
         return r;

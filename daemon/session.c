@@ -175,6 +175,14 @@ static void read_result(Session *s)
         s->exited_monotonic = r.ended_usec;
 }
 
+static void note_ending(Session *s, uint32_t reason)
+{
+        if (s->is_killed || !reason)
+                return;
+        s->is_killed = true;
+        s->kill_cause = reason == END_DISCONNECTED ? CAUSE_DISCONNECTED : CAUSE_STOPPED;
+}
+
 static void complete_result(Session *s)
 {
         SessionResult *r = &s->result;
@@ -205,6 +213,7 @@ static void drop_output(Session *s)
 static void finish(Session *s)
 {
         read_result(s);
+        note_ending(s, output_end_reason(s->output_fd));
         complete_result(s);
         s->state = SESSION_EXITED;
         s->is_paused = false;
@@ -219,7 +228,7 @@ static void finish(Session *s)
         tell_ended(s);
 }
 
-static void kill_init(Session *s)
+void session_kill_init(Session *s)
 {
         if (s->cgroup)
                 (void)cgroup_kill(s->cgroup);
@@ -234,7 +243,7 @@ void session_kill(Session *s, Cause cause)
         s->is_killed = true;
         s->kill_cause = cause;
         session_save(s);
-        kill_init(s);
+        session_kill_init(s);
 }
 
 static void on_started(Session *s, const OrderMessage *m)
@@ -281,10 +290,7 @@ static void on_ending(Session *s, const OrderMessage *m)
         EventEnding e;
 
         order_copy(m, &e, sizeof(e));
-        if (s->is_killed)
-                return;
-        s->is_killed = true;
-        s->kill_cause = e.reason == END_DISCONNECTED ? CAUSE_DISCONNECTED : CAUSE_STOPPED;
+        note_ending(s, e.reason);
         session_save(s);
 }
 
@@ -430,7 +436,7 @@ static void kill_and_reap(Session *s)
 
         if (s->pidfd < 0)
                 return;
-        kill_init(s);
+        session_kill_init(s);
         (void)poll(&p, 1, REAP_PATIENCE_MSEC);
         (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
 }

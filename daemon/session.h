@@ -19,9 +19,11 @@ typedef struct Session Session;
 #define SESSION_ID_ALPHABET       "abcdefghijklmnopqrstuvwxyz234567"
 /* How much of its id is its name in the descriptor store: enough to be the only one there. All names are
  * passed on in one variable of the environment, for which the kernel has 128 KiB (execve(2)). */
-#define SESSION_STORE_NAME_LENGTH 6
-#define SESSION_STORED_FDS        4
-#define SESSIONS_STORED_MAX       4096 /* that live; and a quarter as many that have ended, with half of it */
+#define SESSION_STORE_NAME_LENGTH 5
+#define SESSIONS_STORED_MAX       4096 /* that live; and a quarter as many that have ended */
+/* Two descriptors are kept under that name, and as long as it lives two more under the name with this behind
+ * it: so they go at its end while nothing else is touched. */
+#define SESSION_STORE_LIVE        '+'
 
 typedef enum SessionState { SESSION_STARTING, SESSION_RUNNING, SESSION_EXITED } SessionState;
 
@@ -139,6 +141,8 @@ uint64_t session_tree(const Session *s);
 void session_use_root(Session *s, Root *root);
 /* Frees it, but lets it live on: for who ends and leaves it to the descriptor store. */
 Session *session_leave(Session *s);
+/* Somebody is about to be told that it is there; a detached one that nobody was told of ends with us. */
+void session_announce(Session *s);
 /* Takes it out of the store: the next daemon need not know how it ended. */
 void session_forget(Session *s);
 bool session_is_stored(const Session *s);

@@ -34,7 +34,7 @@ typedef struct StateProgress {
         int32_t status;
         uint32_t failed_step, failed_index;
         int32_t failed_error;
-        uint32_t unused;
+        uint32_t is_announced;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
         uint64_t wall_usec, user_usec, system_usec, memory_peak, tasks_peak;
 } StateProgress;

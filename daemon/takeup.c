@@ -1,6 +1,7 @@
 /* See takeup.h. */
 #include "takeup.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "fdstore.h"
@@ -90,16 +91,28 @@ static int *place_of(StoredSession *stored, int fd)
         return output_is(fd) ? &stored->output : &stored->pidfd;
 }
 
+/* The session's own name, without what may be behind it. */
+static bool parse_name(const char *name, char ret[static SESSION_STORE_NAME_LENGTH + 1])
+{
+        size_t n = strspn(name, SESSION_ID_ALPHABET);
+
+        if (n != SESSION_STORE_NAME_LENGTH || (name[n] && (name[n] != SESSION_STORE_LIVE || name[n + 1])))
+                return false;
+        memcpy(ret, name, n);
+        ret[n] = '\0';
+        return true;
+}
+
 int take_up_add(TakeUp *t, const char *name, int fd)
 {
+        char own[SESSION_STORE_NAME_LENGTH + 1];
         _cleanup_close_ int owned = fd;
         Passed *passed;
         int *place, r;
 
-        if (strlen(name) != SESSION_STORE_NAME_LENGTH ||
-            strspn(name, SESSION_ID_ALPHABET) != SESSION_STORE_NAME_LENGTH)
+        if (!parse_name(name, own))
                 return -ENOENT;
-        r = need(t, name, &passed);
+        r = need(t, own, &passed);
         if (r < 0)
                 return r;
         place = place_of(&passed->stored, fd);
@@ -113,7 +126,10 @@ int take_up_add(TakeUp *t, const char *name, int fd)
 static void end_stored(const char *name, int r)
 {
         const LogFields fields = { .session = name, .uid = LOG_NO_UID, .error = -r };
+        char live[SESSION_STORE_NAME_LENGTH + 2];
 
+        snprintf(live, sizeof(live), "%s%c", name, SESSION_STORE_LIVE);
+        fdstore_remove(live);
         fdstore_remove(name);
         log_full(LOG_WARNING, &fields, "Session %s of an earlier nsrootd cannot be taken up, and ends: %s",
                  name,

@@ -22,10 +22,13 @@ void event_send_failed(const Init *init, uint64_t command, const Failure *f)
         event_send(init, &e, sizeof(e), NULL, 0);
 }
 
-_noreturn_ void event_end(const Init *init, EndReason reason)
+/* The daemon may be stopped and the socket full: nobody waits for the last words, for they are in the ring.
+ */
+_noreturn_ void event_end(Init *init, EndReason reason)
 {
         EventEnding e = { .header = ORDER_INIT(EVENT_ENDING, 0), .reason = reason };
 
-        event_send(init, &e, sizeof(e), NULL, 0);
+        ring_ending(&init->ring, reason);
+        (void)order_send(init->control, &e, sizeof(e), NULL, 0, NULL, 0);
         _exit(EXIT_SUCCESS);
 }

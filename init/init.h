@@ -51,7 +51,7 @@ static inline bool fail(Failure *f, Step step, uint32_t index, int error)
 /* events.c: each waits until there is room for it, for a daemon that is stopped has to hear of it later. */
 void event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds);
 void event_send_failed(const Init *init, uint64_t command, const Failure *f);
-_noreturn_ void event_end(const Init *init, EndReason reason);
+_noreturn_ void event_end(Init *init, EndReason reason);
 
 /* commands.c: starts, signals and ends commands. */
 void commands_start(Init *init, OrderMessage *m);

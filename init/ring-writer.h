@@ -28,6 +28,8 @@ RingRecord ring_record(const Ring *r, uint64_t position);
  * are at the ring's beginning. */
 const char *ring_bytes(const Ring *r, uint64_t position, size_t n, size_t *ret_n);
 
+/* Why the session ends without its main command's having ended. */
+void ring_ending(Ring *r, EndReason reason);
 /* The results of commands. Without a ring nothing happens. */
 void ring_started(Ring *r, uint64_t command, uint64_t monotonic_usec);
 void ring_ended(Ring *r, const EventExited *e);

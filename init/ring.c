@@ -137,6 +137,12 @@ static RingResult *find_place(Ring *r, uint64_t command)
         return find_oldest(r);
 }
 
+void ring_ending(Ring *r, EndReason reason)
+{
+        if (r->header)
+                r->header->end_reason = reason;
+}
+
 void ring_started(Ring *r, uint64_t command, uint64_t monotonic_usec)
 {
         RingResult *e = r->header ? find_place(r, command) : NULL;

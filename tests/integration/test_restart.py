@@ -227,7 +227,7 @@ def test_what_is_nobodys_is_closed(managed):
     reader, writer = os.pipe()
     daemon.keep("something", reader)
     daemon.keep("session", reader)
-    daemon.keep("aaaaaa", reader)
+    daemon.keep("aaaaa", reader)
     os.close(reader)
     daemon.restart()
     assert until(daemon.answers)
@@ -236,7 +236,7 @@ def test_what_is_nobodys_is_closed(managed):
         os.write(writer, b"x")
     os.close(writer)
     assert "none of nsrootd's: \"something\"" in daemon.log_text()
-    assert "Session aaaaaa of an earlier nsrootd cannot be taken up" in daemon.log_text()
+    assert "Session aaaaa of an earlier nsrootd cannot be taken up" in daemon.log_text()
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
@@ -244,18 +244,18 @@ def test_a_session_of_which_a_part_is_missing_ends(managed, left):
     daemon = managed()
     good, bad = detach(daemon, "sleep", "60"), detach(daemon, "sleep", "60")
     daemon.stop()
-    fds = daemon.take(bad[:6])
+    fds = [(name, fd) for name in (bad[:5], bad[:5] + "+") for fd in daemon.take(name)]
     assert len(fds) == 4
-    for i, fd in enumerate(fds):
+    for i, (name, fd) in enumerate(fds):
         if i != left:
-            daemon.keep(bad[:6], fd)
+            daemon.keep(name, fd)
         os.close(fd)
     daemon.launch()
     assert until(daemon.answers)
     assert [s["id"] for s in daemon.sessions()] == [good]
     assert until(lambda: len(daemon.inits()) == 1, PROMPTLY)
-    assert until(lambda: daemon.stored(bad[:6]) == 0)
-    assert f"Session {bad[:6]} of an earlier nsrootd cannot be taken up" in daemon.log_text()
+    assert until(lambda: daemon.stored(bad[:5]) + daemon.stored(bad[:5] + "+") == 0)
+    assert f"Session {bad[:5]} of an earlier nsrootd cannot be taken up" in daemon.log_text()
 
 
 def test_nothing_is_kept_of_what_is_forgotten(managed):
@@ -337,3 +337,50 @@ def test_killed_again_and_again_under_load(managed):
     for s in foreground:
         s.close()
     assert until(lambda: not daemon.inside(), 10)
+
+
+# Where what a daemon recorded of a session lies in its state (daemon/state.h): numbers of 32 bits.
+STATE_MAGIC, VERSION, IS_KILLED, KILL_CAUSE, IS_ANNOUNCED = 0x7274736E, 1, 7, 8, 17
+
+
+def patch_state(daemon, id, place, value):
+    """Writes a number into the state that is kept of a session."""
+    fds = daemon.take(id[:5])
+    for fd in fds:
+        if int.from_bytes(os.pread(fd, 4, 0), "little") == STATE_MAGIC:
+            os.pwrite(fd, value.to_bytes(4, "little"), 4 * place)
+        daemon.keep(id[:5], fd)
+        os.close(fd)
+
+
+def test_the_state_of_a_later_release_is_not_guessed_at(managed):
+    daemon = managed()
+    id = detach(daemon, "sleep", "60")
+    daemon.stop()
+    patch_state(daemon, id, VERSION, 99)
+    daemon.launch()
+    assert until(daemon.answers) and daemon.sessions() == []
+    assert until(lambda: not daemon.inside(), PROMPTLY)
+    assert "cannot be taken up, and ends: a later release left it" in daemon.log_text()
+
+
+def test_who_was_decided_to_be_killed_is_killed(managed):
+    """A daemon may end between what it has recorded and what it does."""
+    daemon = managed()
+    id = detach(daemon, "sleep", "60")
+    daemon.stop()
+    patch_state(daemon, id, KILL_CAUSE, 2)
+    patch_state(daemon, id, IS_KILLED, 1)
+    daemon.launch()
+    assert wait(daemon, id)["cause"] == "stopped"
+    assert until(lambda: not daemon.inside(), PROMPTLY)
+
+
+def test_a_detached_session_that_nobody_was_told_of_ends(managed):
+    daemon = managed()
+    id = detach(daemon, "sleep", "60")
+    daemon.stop()
+    patch_state(daemon, id, IS_ANNOUNCED, 0)
+    daemon.launch()
+    assert wait(daemon, id)["cause"] == "disconnected"
+    assert until(lambda: not daemon.inside(), PROMPTLY)

@@ -53,6 +53,9 @@ void event_send(const Init *init, void *event, size_t size, const int *fds, size
 void event_send_failed(const Init *init, uint64_t command, const Failure *f);
 _noreturn_ void event_end(Init *init, EndReason reason);
 
+/* loop.c: waits for something to happen, and does what follows. */
+void loop_once(Init *init);
+
 /* commands.c: starts, signals and ends commands. */
 void commands_start(Init *init, OrderMessage *m);
 void commands_signal(Init *init, OrderMessage *m);

@@ -288,17 +288,11 @@ bool call_upgrade(const Call *c)
 int call_reply_upgraded(Call *c)
 {
         Connection *connection = c->client->connection;
-        int fd = connection_copy_socket(connection);
+        int fd, r;
 
-        if (fd < 0) {
-                call_fail(c, fd);
-                return fd;
-        }
         call_reply(c, NULL, NULL);
-        if (connection_has_backlog(connection))
-                fd = close_fd(fd);
-        connection_doom(connection);
-        return fd;
+        r = connection_hand_on(connection, &fd);
+        return r < 0 ? r : fd;
 }
 
 void call_set_parked(Call *c)

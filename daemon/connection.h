@@ -40,8 +40,10 @@ const Peer *connection_peer(const Connection *c);
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds);
 /* Whether some of what was sent waits for the peer to read. */
 bool connection_has_backlog(const Connection *c);
-/* A copy of the socket, for who goes on with it by another protocol; the caller's. */
-int connection_copy_socket(const Connection *c);
+/* Somebody goes on with the socket, by another protocol: *ret is the caller's copy of it, and nothing
+ * happens to it when the connection is closed, which will be soon. -EAGAIN: the peer has not read all that
+ * was sent; this and other failures only close the connection. */
+int connection_hand_on(Connection *c, int *ret);
 /* The message in hand gets no answer, so that nobody waits: what is done about it survives a hang-up. */
 void connection_expects_no_answer(Connection *c);
 /* The message in hand is dealt with; the next may be read. */

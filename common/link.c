@@ -26,6 +26,7 @@ typedef struct Outgoing {
 
 struct Link {
         int fd;
+        bool is_shared;
         LinkLimits limits;
 
         char *message; /* the part of the message that is here: in proportion to what the peer sent */
@@ -231,8 +232,13 @@ static bool has_unreceived(const Link *l)
 void link_take_fds(Link *l, Fds *ret)
 {
         take_received(l, ret);
-        if (ret->n == 0 && l->fd >= 0 && has_unreceived(l))
+        if (ret->n == 0 && l->fd >= 0 && (l->is_shared || has_unreceived(l)))
                 ret->fd[ret->n++] = TAKE_FD(l->fd);
+}
+
+void link_set_shared(Link *l)
+{
+        l->is_shared = true;
 }
 
 int link_queue(Link *l, const char *message, size_t length, Fds *fds)

@@ -26,6 +26,8 @@ int link_fd(const Link *l);
  * peer's link_free would close, until there is none. Those are descriptors of a message that was not read
  * whole or broke the rules, and at last the socket itself if something in it was not received. */
 void link_take_fds(Link *l, Fds *ret);
+/* Somebody else goes on with a copy of the socket: link_take_fds hands it out, and does not shut it down. */
+void link_set_shared(Link *l);
 
 /* Reads one message, without blocking. 1: *ret_message (owned by the caller, NUL-terminated, *ret_length
  * without the NUL) and *ret_fds (what came with it, CLOEXEC) are set. -EAGAIN: not whole yet

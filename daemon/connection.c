@@ -302,7 +302,10 @@ int connection_copy_socket(const Connection *c)
 {
         int fd = fcntl(link_fd(c->link), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        link_set_shared(c->link);
+        return fd;
 }
 
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds)

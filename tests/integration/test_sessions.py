@@ -642,3 +642,20 @@ def test_version(ctl):
 @pytest.mark.parametrize("verb", ["run", "list", "kill", "stop", "wait", "root", "version"])
 def test_help_of_every_verb(ctl, verb):
     assert verb in worked(ctl(verb, "--help"))
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
+def test_a_connection_that_is_upgraded_becomes_the_stream(daemon, terminal):
+    """For who cannot receive descriptors. Nothing of Varlink comes or is heeded on it any more."""
+    command = ["cat"] if terminal else ["sh", "-c", "while sleep .05; do echo said; done"]
+    run = {"detached": True, "terminal": terminal, "arguments": command}
+    session = daemon.call("org.nsroot.session.Run", run, uid=USER)["parameters"]["session"]["id"]
+    with daemon.connect(uid=USER) as s:
+        attach = {"method": "org.nsroot.session.Attach", "parameters": {"id": session}, "upgrade": True}
+        s.sendall(json.dumps(attach).encode() + b"\0")
+        stream = s.makefile("rb")
+        assert stream.read(len(b'{"parameters":{}}\0')) == b'{"parameters":{}}\0'
+        s.sendall(b'{"method":"io.systemd.service.Ping"}\0\n' if not terminal else b"said\n")
+        assert stream.readline().strip() == stream.readline().strip() == b"said"
+        daemon.call("org.nsroot.session.Stop", {"id": session, "timeoutUSec": 0}, uid=USER)
+        assert set(stream.read().splitlines()) <= {b"said"}  # and then it ends

@@ -35,7 +35,7 @@ class Bed:
         # what a package's installation would do
         self.run("bash", "-c", "systemd-sysusers; systemctl daemon-reload; "
                  "systemctl start nsrootd.socket; "
-                 "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True)
+                 "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True, timeout=200)
 
     def down(self):
         self._run("down", timeout=120)
@@ -46,7 +46,7 @@ class Bed:
         assert not check or done.returncode == 0, f"{verb} {arguments}: {done.stdout}\n{done.stderr}"
         return done
 
-    def run(self, *command, check=False, timeout=60):
+    def run(self, *command, check=False, timeout=120):
         return self._run("in", *map(str, command), check=check, timeout=timeout)
 
     def shell(self, script, check=False, timeout=60):

@@ -277,6 +277,22 @@ static size_t take_all(Pair *p)
         return n;
 }
 
+/* Whoever has the copy goes on with it. */
+Test(link, a_shared_socket_is_handed_out_and_lives_on)
+{
+        _cleanup_close_ int copy = -EBADF;
+        _cleanup_pair_ Pair p;
+        char byte = 0;
+
+        pair_init(&p);
+        copy = dup(link_fd(p.link));
+        link_set_shared(p.link);
+        cr_expect_eq(take_all(&p), 1);
+        peer_send(&p, "x", 1);
+        cr_expect_eq(read(copy, &byte, 1), 1);
+        cr_expect_eq(byte, 'x');
+}
+
 Test(link, descriptors_of_half_a_message_are_handed_out)
 {
         _cleanup_pair_ Pair p;

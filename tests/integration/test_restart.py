@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import harness
 import varlink
 from harness import OTHER, USER, until
 from manager import ManagedDaemon
+from terminal import Terminal
 
 LINES = "i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i; usleep 10000; done; exit %d"
 PROMPTLY = 2
@@ -337,6 +339,71 @@ def test_killed_again_and_again_under_load(managed):
     for s in foreground:
         s.close()
     assert until(lambda: not daemon.inside(), 10)
+
+
+def test_nsrootctl_run_rides_through(managed):
+    daemon = managed()
+    client = daemon.popen("run", "--", "sh", "-c", LINES % (150, 7), stdin=subprocess.DEVNULL)
+    assert client.stdout.read(7) == "line 1\n"
+    for i in range(4):
+        daemon.restart(kill=i % 2 == 1)
+        time.sleep(0.2)
+    out, err = client.communicate(timeout=60)
+    assert ("line 1\n" + out, err, client.returncode) == (counted(150), "", 7)
+
+
+def test_nsrootctl_exec_rides_through(managed):
+    daemon = managed()
+    id = detach(daemon, "sleep", "60")
+    client = daemon.popen("exec", id, "--", "sh", "-c", LINES % (100, 9), stdin=subprocess.DEVNULL)
+    assert until(lambda: [pid for pid in daemon.inside() if harness.comm_and_state(pid)[0] == "nsroot-keeper"])
+    for i in range(3):
+        daemon.restart(kill=i % 2 == 0)
+        time.sleep(0.2)
+    out, err = client.communicate(timeout=60)
+    assert (out, err, client.returncode) == (counted(100), "", 9)
+
+
+def test_nsrootctl_logs_follows_through(managed):
+    daemon = managed()
+    id = detach(daemon, "sh", "-c", LINES % (200, 0))
+    client = daemon.popen("logs", "-f", id, stdin=subprocess.DEVNULL)
+    for i in range(4):
+        time.sleep(0.3)
+        daemon.restart(kill=i % 2 == 0)
+    out, err = client.communicate(timeout=60)
+    assert (out, err, client.returncode) == (counted(200), "", 0)
+
+
+def test_an_attached_terminal_does_not_notice(managed):
+    daemon = managed()
+    id = detach(daemon, "sh", terminal=True, environment=["PS1=in> "])
+    with contextlib.closing(Terminal([str(daemon.client), "attach", id], harness.User(USER), daemon.client_environment())) as t:
+        t.expect("in> ")
+        daemon.restart(kill=True)
+        t.send("echo $((6*7)); exit 5\r")
+        t.expect("42")
+        assert t.wait() == 5
+
+
+def test_nsrootctl_run_does_not_wait_for_ever_where_all_is_lost(managed):
+    daemon = managed()
+    client = daemon.popen("run", "--", "sleep", "60", stdin=subprocess.DEVNULL)
+    assert until(daemon.sessions)
+    daemon.kill()
+    daemon.drop_store()
+    daemon.launch()
+    out, err = client.communicate(timeout=30)
+    assert client.returncode == 125 and "nsrootctl: " in err
+
+
+def test_the_client_of_a_paused_session_is_killed(managed):
+    daemon = managed()
+    session = Foreground(daemon, "sleep", "60")
+    call(daemon, "Pause", {"id": session.id})
+    session.close()
+    assert wait(daemon, session.id)["cause"] == "disconnected"
+    assert until(lambda: not daemon.inside(), PROMPTLY)
 
 
 # Where what a daemon recorded of a session lies in its state (daemon/state.h): numbers of 32 bits.

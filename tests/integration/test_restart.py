@@ -1,6 +1,5 @@
 """Sessions outlive their daemon, where a service manager keeps their descriptors: nothing is lost, and nothing is left."""
 
-import base64
 import contextlib
 import os
 import signal
@@ -12,6 +11,7 @@ import pytest
 import harness
 import varlink
 from harness import OTHER, USER, until
+from live import Command, call, detach, records, text_of
 from manager import ManagedDaemon
 from terminal import Terminal
 
@@ -66,19 +66,10 @@ def wait(daemon, id, uid=USER, **more):
                 raise
 
 
-def call(daemon, method, parameters=None, uid=USER):
-    with varlink.Connection(daemon.socket, uid, timeout=60) as c:
-        return c.call("org.nsroot.session." + method, parameters or {})
-
-
-def detach(daemon, *arguments, uid=USER, **parameters):
-    return call(daemon, "Run", {"arguments": list(arguments), "detached": True, **parameters}, uid)["session"]["id"]
-
-
 def printed(daemon, id, uid=USER):
-    records = call(daemon, "Logs", {"id": id}, uid)["records"]
-    assert not any(r.get("lost") for r in records)
-    return b"".join(base64.b64decode(r["dataBase64"]) for r in records).decode()
+    kept = records(daemon, id, uid)
+    assert not any(r.get("lost") for r in kept)
+    return text_of(kept)
 
 
 def counted(n):
@@ -128,21 +119,10 @@ def test_what_ended_meanwhile_is_known_exactly(managed):
     exited.close()
 
 
-class execute:
-    """A client of Exec with a lifeline of its own."""
-
-    def __init__(self, daemon, session, *arguments, uid=USER):
-        self.daemon, self.session, self.uid = daemon, session, uid
-        reader, self.lifeline = os.pipe()
-        self.connection = varlink.Connection(daemon.socket, uid, timeout=60)
-        self.connection.send(varlink.message("org.nsroot.session.Exec", {
-            "id": session, "arguments": list(arguments), "lifelineFileDescriptor": 0}, more=True), [reader])
-        os.close(reader)
-        self.id = varlink.parameters_of(self.connection.receive())["command"]
-
-    def close(self):
-        self.connection.close()
-        os.close(self.lifeline)
+def execute(*args):
+    command = Command(*args)
+    command.started()
+    return command
 
 
 def test_commands_are_waited_for_by_the_next_daemon(managed):

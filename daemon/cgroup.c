@@ -28,13 +28,14 @@ struct Cgroups {
         char *path;    /* below the mount, no slash at the end: "" is the root */
         unsigned controllers;
         Cgroup *busy;
+        Cgroup *found; /* until the first tidying */
 };
 
 struct Cgroup {
         Cgroups *tree;
         int fd;
         char *path;
-        Cgroup *next_busy;
+        Cgroup *next_busy, *next_found;
 };
 
 static const struct {
@@ -220,8 +221,17 @@ static unsigned enable_controllers(int fd)
         return read_controllers(fd, "cgroup.subtree_control");
 }
 
-/* Removes a cgroup and what is below it, as far as it is empty. */
-static void prune(int parent_fd, const char *name)
+static bool is_found(const Cgroups *c, const char *id)
+{
+        for (const Cgroup *g = c->found; g; g = g->next_found)
+                if (streq(strrchr(g->path, '/') + 1, id))
+                        return true;
+        return false;
+}
+
+/* Removes a cgroup and what is below it, as far as it is empty; but not one that was found: if its session
+ * has ended meanwhile, it says what it used and whether it ran out of memory. */
+static void prune(const Cgroups *c, int parent_fd, const char *name)
 {
         int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -231,15 +241,15 @@ static void prune(int parent_fd, const char *name)
                 return;
         }
         for (struct dirent *e; (e = readdir(d));)
-                if (e->d_type == DT_DIR && name_is_valid(e->d_name))
-                        prune(fd, e->d_name);
+                if (e->d_type == DT_DIR && name_is_valid(e->d_name) && !is_found(c, e->d_name))
+                        prune(c, fd, e->d_name);
         (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
 /* What an earlier daemon left: what is empty goes, what still has sessions can take new ones. */
-static void adopt_users(int node_fd)
+static void adopt_users(const Cgroups *c)
 {
-        int fd = openat(node_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(c->node_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
         if (!d) {
@@ -251,8 +261,8 @@ static void adopt_users(int node_fd)
 
                 if (e->d_type != DT_DIR || strncmp(e->d_name, USER_PREFIX, strlen(USER_PREFIX)) != 0)
                         continue;
-                prune(node_fd, e->d_name);
-                if (open_below(node_fd, e->d_name, &user_fd) >= 0)
+                prune(c, c->node_fd, e->d_name);
+                if (open_below(c->node_fd, e->d_name, &user_fd) >= 0)
                         (void)enable_controllers(user_fd);
         }
 }
@@ -356,11 +366,22 @@ int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret
 
 void cgroups_tidy(Cgroups *c)
 {
-        adopt_users(c->node_fd);
+        adopt_users(c);
+        c->found = NULL;
+}
+
+static void forget_found(const Cgroup *g)
+{
+        for (Cgroup **at = &g->tree->found; *at; at = &(*at)->next_found)
+                if (*at == g) {
+                        *at = g->next_found;
+                        return;
+                }
 }
 
 static void cgroup_destroy(Cgroup *g)
 {
+        forget_found(g);
         close_fd(g->fd);
         free(g->path);
         free(g);
@@ -565,6 +586,8 @@ int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
                 r = open_below(c->node_fd, name_below_node(g), &g->fd);
         if (r < 0)
                 return r;
+        g->next_found = c->found;
+        c->found = g;
         *ret = TAKE_PTR(g);
         return 0;
 }

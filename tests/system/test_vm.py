@@ -117,15 +117,25 @@ def test_storage_is_bounded(bed):
     assert done.returncode != 0 and "No space left on device" in done.stderr
 
 
-def detach(bed, script, options=""):
-    done = bed.user(f"nsrootctl run -d {options} -- sh -c '{script}'")
+@pytest.fixture
+def little_memory(bed):
+    """64 MiB a session."""
+    bed.shell("mkdir -p /etc/nsrootd; printf '[Limits]\\nMemoryMax=64M\\n' >/etc/nsrootd/nsrootd.conf; "
+              "systemctl reload nsrootd.service", check=True)
+    yield
+    bed.shell("rm -rf /etc/nsrootd/nsrootd.conf /run/systemd/system/nsrootd.service.d; systemctl daemon-reload; "
+              "systemctl reload-or-restart nsrootd.service", check=True)
+
+
+def detach(bed, script):
+    done = bed.user(f"nsrootctl run -d -- sh -c '{script}'")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_sessions_and_their_limits_survive_a_restart_with_controllers_on(bed):
+def test_sessions_and_their_limits_survive_a_restart_with_controllers_on(bed, little_memory):
     """Where the service itself had them below it, it could not be started again at all."""
-    id = detach(bed, "dd if=/dev/zero of=/tmp/20M bs=1M count=20 2>/dev/null; sleep 300", "--memory 64M")
+    id = detach(bed, "dd if=/dev/zero of=/tmp/20M bs=1M count=20 2>/dev/null; sleep 300")
     memory = f"{SESSIONS}/user-2001/{id}/memory"
     assert until(lambda: int(bed.run("cat", f"{memory}.current").stdout) > 20 << 20)
     bed.shell("systemctl restart nsrootd.service; kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
@@ -143,10 +153,10 @@ def peak_of(text):
     return int(found[1])
 
 
-def test_running_out_of_memory_while_there_is_no_daemon_is_told_as_that(bed):
+def test_running_out_of_memory_while_there_is_no_daemon_is_told_as_that(bed, little_memory):
     bed.shell("mkdir -p /run/systemd/system/nsrootd.service.d; printf '[Service]\\nRestartSec=6\\n' "
               ">/run/systemd/system/nsrootd.service.d/late.conf; systemctl daemon-reload", check=True)
-    id = detach(bed, "sleep 3; dd if=/dev/zero of=/dev/null bs=200M count=1", "--memory 64M")
+    id = detach(bed, "sleep 3; dd if=/dev/zero of=/dev/null bs=200M count=1")
     bed.shell("kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
     assert until(lambda: not bed.inits(), 30)
     alone = bed.property("nsrootd.service", "MainPID") == "0"

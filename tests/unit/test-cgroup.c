@@ -314,6 +314,23 @@ Test(cgroup, what_an_earlier_daemon_left)
         cgroups_free(first);
 }
 
+/* As when it ends while there is no daemon. */
+Test(cgroup, what_was_found_stays_until_it_is_freed_though_it_is_empty)
+{
+        Cgroups *first = make_node();
+        Cgroup *left = make(first, 1000, "ended", &no_limits);
+        _cleanup_(cgroups_freep) Cgroups *second = make_node();
+        Cgroup *found;
+
+        cr_assert_eq(cgroup_find(second, 1000, "ended", &found), 0);
+        cgroups_tidy(second);
+        cr_expect(is_there(cgroup_path(left)), "its session has yet to be told what it used");
+        cgroup_free(found);
+        cr_expect_not(is_there(cgroup_path(left)));
+        cgroup_free(left);
+        cgroups_free(first);
+}
+
 Test(cgroup, configured)
 {
         _cleanup_(cgroups_freep) Cgroups *outer = make_node();

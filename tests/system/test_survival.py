@@ -340,5 +340,5 @@ def test_a_downgrade_ends_what_it_cannot_read_and_says_so(replaceable):
     assert listed(replaceable, "-a") == [] and until(lambda: replaceable.stored() == 0)
     said = [e["MESSAGE"] for e in replaceable.journal("_SYSTEMD_UNIT=nsrootd.service")]
     for id in ids:
-        assert [m for m in said if m.startswith(f"Session {id[:6]} of an earlier nsrootd cannot be taken up") and
+        assert [m for m in said if m.startswith(f"Session {id[:5]} of an earlier nsrootd cannot be taken up") and
                 "a later release left it" in m], id

@@ -16,6 +16,13 @@ from live import call, detach, wait
 SESSION = "org.nsroot.session."
 STEP = 1 if int(os.environ.get("NSROOT_TEST_RUNS", "1000")) >= 1000 else 7
 
+@pytest.fixture(scope="module")
+def daemon(build):
+    """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
+    d = harness.Daemon(build)
+    yield d
+    d.close()
+
 
 def parameters(id):
     """A good call of every method of the interface, of those that change something one that would."""

@@ -14,6 +14,13 @@ from live import Command, call, detach, wait
 
 COMMANDS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
 
+@pytest.fixture(scope="module")
+def daemon(build):
+    """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
+    d = harness.Daemon(build)
+    yield d
+    d.close()
+
 
 @pytest.fixture
 def session(daemon):

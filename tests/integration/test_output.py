@@ -7,12 +7,20 @@ import time
 
 import pytest
 
+import harness
 import varlink
 from harness import OTHER, USER, User, until
 from live import call, detach, records, text_of, wait
 from terminal import Terminal
 
 PROMPTLY = 5
+
+@pytest.fixture(scope="module")
+def daemon(build):
+    """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
+    d = harness.Daemon(build)
+    yield d
+    d.close()
 
 
 @pytest.fixture

@@ -5,9 +5,17 @@ import time
 
 import pytest
 
+import harness
 import varlink
 from harness import OTHER, USER, until
 from live import call, detach, wait
+
+@pytest.fixture(scope="module")
+def daemon(build):
+    """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
+    d = harness.Daemon(build)
+    yield d
+    d.close()
 
 
 class Subscription:

@@ -285,6 +285,7 @@ static int in_child(void (*prepare)(void), void (*f)(void))
         int status;
 
         if (pid == 0) {
+                signal(SIGSEGV, SIG_DFL); /* a sanitizer has its own idea of it */
                 prepare();
                 f();
                 _exit(0);

@@ -108,8 +108,9 @@ def test_what_it_leaves_running_stays(daemon, ctl, session):
 
 
 def test_it_can_be_signalled_and_waited_for_by_its_number(daemon, session, command):
-    one, two = command("sleep", "301"), command("sh", "-c", "trap 'exit 6' USR1; while :; do sleep 0.05; done")
+    one, two = command("sleep", "301"), command("sh", "-c", "trap 'exit 6' USR1; echo ready; while :; do sleep 0.05; done")
     first, second = one.started(), two.started()
+    assert os.read(two.output, 6) == b"ready\n"
     call(daemon, "Signal", {"id": session, "signal": "USR1", "command": second})
     assert two.result()["code"] == 6
     assert wait(daemon, session, command=second)["code"] == 6

@@ -321,6 +321,30 @@ def test_killed_again_and_again_under_load(managed):
     assert until(lambda: not daemon.inside(), 10)
 
 
+def processes_of(session):
+    """A daemon's own processes, those of its sessions left out: by the process session that it was started in."""
+    return [pid for pid in harness.process_table()
+            if session_of(pid) == session and harness.comm_and_state(pid)[0] == "nsrootd"]
+
+
+def session_of(pid):
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+
+
+def test_a_daemon_that_is_killed_while_it_starts_leaves_nobody_behind(managed):
+    """Whoever stayed would hold what it held: the next one would find the state directory in use."""
+    daemon = managed()
+    id = detach(daemon, "sleep", "300")
+    for i in range(60):
+        daemon.kill()
+        assert until(lambda: not processes_of(daemon.pid), PROMPTLY), i
+        daemon.launch()
+        time.sleep(i * 0.002)
+    assert until(daemon.answers)
+    assert [s["id"] for s in daemon.sessions()] == [id]
+
+
 def test_nsrootctl_run_rides_through(managed):
     daemon = managed()
     client = daemon.popen("run", "--", "sh", "-c", LINES % (150, 7), stdin=subprocess.DEVNULL)

@@ -25,5 +25,6 @@ typedef struct Verb {
         int (*run)(const Client *client, const void *options, char **operands);
 } Verb;
 
-extern const Verb verb_run, verb_list, verb_kill, verb_stop, verb_wait, verb_root_list, verb_root_pull,
-        verb_root_verify, verb_root_remove, verb_doctor, verb_version;
+extern const Verb verb_run, verb_exec, verb_attach, verb_logs, verb_list, verb_inspect, verb_top, verb_kill,
+        verb_stop, verb_wait, verb_pause, verb_resume, verb_root_list, verb_root_pull, verb_root_verify,
+        verb_root_remove, verb_doctor, verb_version;

@@ -7,7 +7,7 @@
 #include "value.h"
 
 typedef struct Options {
-        const char *signal;
+        const char *signal, *command;
         bool all;
 } Options;
 
@@ -19,6 +19,8 @@ static int signal_one(const Client *client, const Options *o, const char *name, 
         r = parameters ? value_add_text(parameters, "signal", name) : -ENOMEM;
         if (r >= 0 && o->all)
                 r = value_add_flag(parameters, "everyone");
+        if (r >= 0 && o->command)
+                r = value_add_text(parameters, "command", o->command);
         if (r < 0)
                 return failure_system(f, r, "kill");
         return call_once(client->socket, SESSION ".Signal", TAKE_PTR(parameters), NULL, f);
@@ -30,6 +32,8 @@ static int run_kill(const Client *client, const void *options, char **operands)
         int sig = o->signal ? parse_signal(o->signal) : SIGTERM;
         int status = 0;
 
+        if (o->all && o->command)
+                return failure_exit("--all is every command, and --command is one: leave one of them out");
         if (sig <= 0)
                 return failure_exit("'%s' is no signal: 'kill -l' of your shell lists them", o->signal);
         for (; *operands; operands++) {
@@ -44,6 +48,8 @@ static int run_kill(const Client *client, const void *options, char **operands)
 static const Option verb_options[] = {
         OPTION_ROW_TEXT('s', "signal", "SIGNAL", Options, signal,
                         "which: TERM (the default), SIGTERM or 15"),
+        OPTION_ROW_TEXT(0, "command", "COMMAND", Options, command,
+                        "to that one, which 'nsrootctl exec' has started"),
         OPTION_ROW_FLAG(0, "all", Options, all, "to everything in the session, not only to the command"),
         OPTION_ROW_END,
 };

@@ -1,99 +1,35 @@
 /* nsrootctl list: the caller's sessions, and for root everyone's. */
-#include <pwd.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "call.h"
 #include "client.h"
-#include "outcome.h"
+#include "listing.h"
 #include "protocol.h"
+#include "roster.h"
+#include "screen.h"
 #include "table.h"
 #include "text.h"
 #include "value.h"
 
+#define REDRAW_MS 1000 /* ages grow though nothing happens */
+
 typedef struct Options {
-        bool all, quiet;
+        bool all, quiet, watch;
 } Options;
-
-/* Each makes the text of one cell; owned by the caller, NULL: there is none (or no memory: shown alike). */
-
-static char *copy(const char *text)
-{
-        return text ? strdup(text) : NULL;
-}
-
-static char *cell_id(struct json_object *session)
-{
-        return copy(value_text(session, "id"));
-}
-
-static char *cell_name(struct json_object *session)
-{
-        return copy(value_text(session, "name"));
-}
-
-static char *cell_root(struct json_object *session)
-{
-        return copy(value_text(session, "root"));
-}
-
-static char *cell_state(struct json_object *session)
-{
-        struct json_object *result = value_object(session, "result");
-
-        return result ? outcome_words(result) : copy(value_text(session, "state"));
-}
-
-static char *cell_owner(struct json_object *session)
-{
-        uid_t uid = (uid_t)value_number(session, "ownerUid", (uid_t)-1);
-        const struct passwd *user = getpwuid(uid);
-        char *text;
-
-        if (user)
-                return copy(user->pw_name);
-        return asprintf(&text, "%u", uid) < 0 ? NULL : text;
-}
-
-static char *cell_age(struct json_object *session)
-{
-        int64_t started = value_number(value_object(session, "startTimestamp"), "realtime", 0);
-        uint64_t now = now_usec(CLOCK_REALTIME);
-
-        return started > 0 ? text_age(now > (uint64_t)started ? now - (uint64_t)started : 0) : NULL;
-}
-
-static char *cell_command(struct json_object *session)
-{
-        struct json_object *arguments = value_array(session, "arguments");
-        char *line = NULL;
-        size_t size;
-        FILE *stream;
-
-        stream = open_memstream(&line, &size);
-        if (!stream)
-                return NULL;
-        for (size_t i = 0; arguments && i < json_object_array_length(arguments); i++)
-                fprintf(stream, "%s%s", i > 0 ? " " : "",
-                        json_object_get_string(json_object_array_get_idx(arguments, i)) ?: "");
-        fclose(stream);
-        return line;
-}
 
 static const struct {
         const char *head;
         char *(*cell)(struct json_object *session);
         bool for_root; /* only root sees more than one owner */
 } columns[] = {
-        {"ID",       cell_id,      false},
-        { "NAME",    cell_name,    false},
-        { "ROOT",    cell_root,    false},
-        { "STATE",   cell_state,   false},
-        { "OWNER",   cell_owner,   true },
-        { "AGE",     cell_age,     false},
-        { "COMMAND", cell_command, false},
+        {"ID",       session_cell_id,      false},
+        { "NAME",    session_cell_name,    false},
+        { "ROOT",    session_cell_root,    false},
+        { "STATE",   session_cell_state,   false},
+        { "OWNER",   session_cell_owner,   true },
+        { "AGE",     session_cell_age,     false},
+        { "COMMAND", session_cell_command, false},
 };
 
 /* One line: the head where session is NULL. */
@@ -113,24 +49,26 @@ static int add_line(Table *t, struct json_object *session, bool root)
         return 0;
 }
 
-static size_t terminal_width(void)
-{
-        struct winsize size;
-
-        return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
-}
-
-static int print_table(struct json_object *sessions)
+static int build_table(struct json_object *sessions, bool with_head, Table *ret)
 {
         bool root = geteuid() == 0;
-        _cleanup_table_ Table table = { .columns = ELEMENTSOF(columns) - !root };
-        int r;
+        int r = 0;
 
-        r = add_line(&table, NULL, root);
+        *ret = (Table){ .columns = ELEMENTSOF(columns) - !root };
+        if (with_head)
+                r = add_line(ret, NULL, root);
         for (size_t i = 0; r >= 0 && i < json_object_array_length(sessions); i++)
-                r = add_line(&table, json_object_array_get_idx(sessions, i), root);
+                r = add_line(ret, json_object_array_get_idx(sessions, i), root);
+        return r;
+}
+
+static int print_table(struct json_object *sessions, bool with_head)
+{
+        _cleanup_table_ Table table = {};
+        int r = build_table(sessions, with_head, &table);
+
         if (r >= 0)
-                table_print(&table, stdout, terminal_width());
+                table_print(&table, stdout, screen_width());
         return r;
 }
 
@@ -158,29 +96,81 @@ static int collect(struct json_object *reply, void *userdata, Failure *f)
         return 0;
 }
 
-static int run_list(const Client *client, const void *options, char **operands _unused_)
+static int list_once(const Client *client, const Options *o, Failure *f)
 {
-        const Options *o = options;
         _cleanup_value_ struct json_object *sessions = json_object_new_array(),
                                            *parameters = json_object_new_object();
-        _cleanup_failure_ Failure f = {};
         int r;
 
         if (!sessions || !parameters || (o->all && value_add_flag(parameters, "all") < 0))
-                return failure_exit("out of memory");
-        r = call_stream(client->socket, SESSION ".List", TAKE_PTR(parameters), collect, sessions, &f);
+                return failure_system(f, -ENOMEM, "list");
+        r = call_stream(client->socket, SESSION ".List", TAKE_PTR(parameters), collect, sessions, f);
         if (r < 0)
-                return failure_say(&f);
+                return r;
         if (client->json)
                 r = value_print(sessions, stdout);
         else
-                r = o->quiet ? print_ids(sessions) : print_table(sessions);
-        return r < 0 ? failure_exit("out of memory") : 0;
+                r = o->quiet ? print_ids(sessions) : print_table(sessions, true);
+        return r < 0 ? failure_system(f, r, "list") : 0;
+}
+
+static int draw(struct json_object *sessions)
+{
+        _cleanup_table_ Table table = {};
+        int r = build_table(sessions, true, &table);
+
+        return r < 0 ? r : screen_draw(&table);
+}
+
+/* A line for each session that is not as it was. */
+static int print_changes(const Client *client, const Options *o, struct json_object *changed)
+{
+        int r = 0;
+
+        if (client->json)
+                for (size_t i = 0; r >= 0 && i < json_object_array_length(changed); i++)
+                        r = value_print_line(json_object_array_get_idx(changed, i), stdout);
+        else
+                r = o->quiet ? print_ids(changed) : print_table(changed, false);
+        return r;
+}
+
+/* Until it is interrupted, or nobody reads what it prints. */
+static int list_on(const Client *client, const Options *o, Failure *f)
+{
+        bool in_place = isatty(STDOUT_FILENO) && !client->json && !o->quiet;
+        _cleanup_roster_ Roster roster = {};
+        int r = roster_init(&roster, client->socket, o->all);
+
+        while (r >= 0) {
+                _cleanup_value_ struct json_object *changed = NULL;
+
+                r = roster_next(&roster, in_place && roster.stream.reached ? REDRAW_MS : -1, &changed, f);
+                if (r == -EREMOTEIO)
+                        return r;
+                if (in_place)
+                        r = draw(roster.sessions);
+                else if (r >= 0)
+                        r = print_changes(client, o, changed);
+                if (fflush(stdout) == EOF)
+                        return 0; /* said by who looks at standard output last */
+        }
+        return failure_system(f, r, "list");
+}
+
+static int run_list(const Client *client, const void *options, char **operands _unused_)
+{
+        const Options *o = options;
+        _cleanup_failure_ Failure f = {};
+        int r = o->watch ? list_on(client, o, &f) : list_once(client, o, &f);
+
+        return r < 0 ? failure_say(&f) : 0;
 }
 
 static const Option verb_options[] = {
         OPTION_ROW_FLAG('a', "all", Options, all, "also those that have ended and are remembered"),
         OPTION_ROW_FLAG('q', "quiet", Options, quiet, "print only their ids"),
+        OPTION_ROW_FLAG(0, "watch", Options, watch, "go on with what changes, in place on a terminal"),
         OPTION_ROW_END,
 };
 

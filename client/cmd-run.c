@@ -1,75 +1,68 @@
-/* nsrootctl run: a command in a fresh root. Turns the command line into one call of Run, lends it what it
- * needs, and exits as the command did. */
-#include <fcntl.h>
+/* nsrootctl run: a command in a fresh root. Turns the command line into one call of Run and exits as the
+ * command did, or leaves it to itself and says what it is called. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "call.h"
 #include "client.h"
-#include "foreground.h"
+#include "command.h"
 #include "lend.h"
-#include "outcome.h"
 #include "progress.h"
 #include "protocol.h"
-#include "tty.h"
+#include "text.h"
 #include "value.h"
 
-typedef enum TerminalChoice {
-        TERMINAL_AUTO, /* if stdin and stdout are terminals */
-        TERMINAL_ALWAYS,
-        TERMINAL_NEVER,
-} TerminalChoice;
+#define COLUMNS_DEFAULT 80 /* of a terminal that nobody looks at yet */
+#define ROWS_DEFAULT    24
 
 typedef struct Options {
         const char *root, *name, *directory, *user, *hostname, *result;
         OptionList environment;
         int terminal; /* TerminalChoice */
-        bool interactive, read_only, quiet;
+        bool detach, interactive, read_only, quiet;
 } Options;
 
 /* One run: what the stages below hand to one another. */
 typedef struct Run {
-        const Client *client;
         const Options *options;
-        char **command;
-        bool terminal;
-        FILE *result;                   /* of --result; or NULL */
-        int lifeline;                   /* its write end: nsrootd ends the session when it is closed */
-        struct json_object *parameters; /* of the call */
-        Fds lent;
-        Link *link;
+        char **words;      /* of the command */
+        FILE *result;      /* of --result; or NULL */
         Progress progress; /* of the root, while it is made */
-        Foreground foreground;
-        Failure failure;
+        Command command;
 } Run;
-
-#define RUN_NEW                                                                                             \
-        {                                                                                                   \
-                .lifeline = -EBADF, .foreground = FOREGROUND_NEW                                            \
-        }
 
 static void run_done(Run *run)
 {
         if (run->result)
                 fclose(run->result);
-        json_object_put(run->parameters);
-        fds_close(&run->lent);
-        foreground_done(&run->foreground);
-        link_free(run->link);
-        failure_done(&run->failure);
-        close_fd(run->lifeline);
+        command_done(&run->command);
 }
 
+/* A session that nobody stays with has a terminal where one is asked for, whatever the caller has. */
 static int choose_terminal(Run *run)
 {
-        bool possible = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+        if (!run->options->detach)
+                return command_choose_terminal(&run->command, (TerminalChoice)run->options->terminal);
+        run->command.terminal = run->options->terminal == TERMINAL_ALWAYS;
+        return 0;
+}
 
-        if (run->options->terminal == TERMINAL_ALWAYS && !possible)
+/* A relay would end with this process. */
+static int check_detached(Run *run)
+{
+        const Options *o = run->options;
+
+        if (!o->detach)
+                return 0;
+        if (o->result)
+                return failure_set(&run->command.failure, EXIT_OURS,
+                                   "--result needs to stay to the end, and -d does not: leave one of them "
+                                   "out, or use 'nsrootctl wait --json'");
+        if (o->interactive && !run->command.terminal && !lend_is_lendable(STDIN_FILENO, true))
                 return failure_set(
-                        &run->failure, EXIT_OURS,
-                        "-t needs a terminal on standard input and standard output: leave it out");
-        run->terminal = possible && run->options->terminal != TERMINAL_NEVER;
+                        &run->command.failure, EXIT_OURS,
+                        "-i with -d needs a file, pipe or socket on standard input: leave -i out");
         return 0;
 }
 
@@ -80,7 +73,7 @@ static int open_result(Run *run)
                 return 0;
         run->result = fopen(run->options->result, "we");
         if (!run->result)
-                return failure_system(&run->failure, -errno, run->options->result);
+                return failure_system(&run->command.failure, -errno, run->options->result);
         return 0;
 }
 
@@ -100,120 +93,80 @@ static int add_texts(Run *run)
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(texts); i++)
                 if (texts[i].text)
-                        r = value_add_text(run->parameters, texts[i].key, texts[i].text);
-        if (r >= 0 && run->command[0])
-                r = value_add_texts(run->parameters, "arguments", (const char *const *)run->command);
+                        r = value_add_text(run->command.parameters, texts[i].key, texts[i].text);
+        if (r >= 0 && run->words[0])
+                r = value_add_texts(run->command.parameters, "arguments", (const char *const *)run->words);
         if (r >= 0 && o->read_only)
-                r = value_add_flag(run->parameters, "readOnly");
+                r = value_add_flag(run->command.parameters, "readOnly");
+        if (r >= 0 && o->detach)
+                r = value_add_flag(run->command.parameters, "detached");
         if (r >= 0 && run->progress.enabled)
-                r = value_add_flag(run->parameters, "progress");
+                r = value_add_flag(run->command.parameters, "progress");
         return r;
-}
-
-/* Adds NAME=VALUE, given as such or as the name of one of the caller's variables; one that is not set is
- * left out. */
-static int add_variable(struct json_object *list, const char *given)
-{
-        _cleanup_free_ char *made = NULL;
-        const char *value = strchr(given, '=') ? NULL : getenv(given);
-        struct json_object *item;
-
-        if (!strchr(given, '=')) {
-                if (!value)
-                        return 0;
-                if (asprintf(&made, "%s=%s", given, value) < 0)
-                        return -ENOMEM;
-        }
-        item = json_object_new_string(made ?: given);
-        if (!item)
-                return -ENOMEM;
-        if (json_object_array_add(list, item) < 0) {
-                json_object_put(item);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
-static bool is_variable(const char *given, const char *name)
-{
-        size_t n = strlen(name);
-
-        return strncmp(given, name, n) == 0 && (given[n] == '=' || given[n] == '\0');
 }
 
 static int add_environment(Run *run)
 {
-        _cleanup_value_ struct json_object *list = json_object_new_array();
-        const OptionList *given = &run->options->environment;
-        bool has_term = false;
-        int r = list ? 0 : -ENOMEM;
+        return command_add_environment(&run->command, &run->options->environment);
+}
 
-        for (size_t i = 0; r >= 0 && i < given->n; i++) {
-                if (given->items[i][0] == '\0' || given->items[i][0] == '=')
-                        return failure_set(&run->failure, EXIT_OURS, "-e '%s': a variable needs a name",
-                                           given->items[i]);
-                has_term |= is_variable(given->items[i], "TERM");
-                r = add_variable(list, given->items[i]);
-        }
-        if (r >= 0 && !has_term)
-                r = add_variable(list, "TERM");
-        return r < 0 ? r : value_add(run->parameters, "environment", TAKE_PTR(list));
+/* Standard input only where it is asked for: what a script has there is not for what it leaves behind. */
+static int add_lent(Run *run)
+{
+        Command *c = &run->command;
+        int r;
+
+        if (run->options->detach)
+                return run->options->interactive && !c->terminal
+                               ? lend_standard(STDIN_FILENO, c->parameters, &c->lent,
+                                               &c->foreground.relays[STDIN_FILENO])
+                               : 0;
+        r = command_add_lifeline(c);
+        return r < 0 ? r : command_add_standard(c);
 }
 
 static int add_terminal(Run *run)
 {
-        struct winsize size;
-        int r;
+        struct json_object *parameters = run->command.parameters;
+        int r = run->command.terminal ? command_add_terminal(&run->command) : 0;
 
-        r = value_add_flag(run->parameters, "terminal");
-        if (r < 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0 || size.ws_row == 0)
+        if (r < 0 || !run->command.terminal || !run->options->detach ||
+            value_number(parameters, "columns", 0) > 0)
                 return r;
-        r = value_add_number(run->parameters, "columns", size.ws_col);
-        return r < 0 ? r : value_add_number(run->parameters, "rows", size.ws_row);
-}
-
-static int add_lifeline(Run *run)
-{
-        int ends[2];
-
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
-        run->lifeline = ends[1];
-        return lend(ends[0], "lifelineFileDescriptor", run->parameters, &run->lent);
-}
-
-/* With a terminal only stderr is lent, and that only if it is not the terminal as well. */
-static int add_standard(Run *run)
-{
-        int r = 0;
-
-        for (int fd = STDIN_FILENO; r >= 0 && fd <= STDERR_FILENO; fd++)
-                if (!run->terminal || (fd == STDERR_FILENO && !isatty(fd)))
-                        r = lend_standard(fd, run->parameters, &run->lent, &run->foreground.relays[fd]);
-        return r;
+        r = value_add_number(parameters, "columns", COLUMNS_DEFAULT);
+        return r < 0 ? r : value_add_number(parameters, "rows", ROWS_DEFAULT);
 }
 
 /* In this order: the descriptors' numbers on the wire follow from it. */
 static int build_call(Run *run)
 {
-        static int (*const parts[])(Run *) = { add_texts, add_environment, add_lifeline, add_standard };
-        int r;
+        static int (*const parts[])(Run *) = { add_texts, add_environment, add_lent, add_terminal };
+        int r = 0;
 
-        run->parameters = json_object_new_object();
-        r = run->parameters ? 0 : -ENOMEM;
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
                 r = parts[i](run);
-        if (r >= 0 && run->terminal)
-                r = add_terminal(run);
-        return r < 0 && r != -EREMOTEIO ? failure_system(&run->failure, r, "cannot prepare the session") : r;
+        return r < 0 && r != -EREMOTEIO
+                       ? failure_system(&run->command.failure, r, "cannot prepare the session")
+                       : r;
 }
 
-/* As foreground_first, after the replies that say how far the root is. */
+/* As call_next. Of a session that is left to itself no signal is passed on. */
+static int receive_one(Run *run, struct json_object **ret, Fds *ret_fds)
+{
+        Command *c = &run->command;
+
+        if (run->options->detach)
+                return call_next(c->foreground.link, c->client->socket, CONNECTION_FOREVER, ret, ret_fds,
+                                 &c->failure);
+        return foreground_first(&c->foreground, ret, ret_fds);
+}
+
+/* The same, after the replies that say how far the root is. */
 static int receive_first(Run *run, struct json_object **ret, Fds *ret_fds)
 {
         for (;;) {
                 _cleanup_value_ struct json_object *reply = NULL;
-                int r = foreground_first(&run->foreground, &reply, ret_fds);
+                int r = receive_one(run, &reply, ret_fds);
                 struct json_object *preparation = r < 0 ? NULL : value_object(reply, "preparation");
 
                 if (r <= 0 || !preparation) {
@@ -225,60 +178,31 @@ static int receive_first(Run *run, struct json_object **ret, Fds *ret_fds)
         }
 }
 
-/* What was lent is the command's alone from now on: whoever is at its other end must notice when the command
- * closes it, though we live on. Errors are still to be said on stderr. */
-static int give_up_standard(Run *run)
-{
-        int r = 0;
-
-        for (int fd = STDIN_FILENO; r >= 0 && fd <= STDOUT_FILENO; fd++)
-                if (lend_is_lendable(fd, fd == STDIN_FILENO))
-                        r = lend_release(fd);
-        return r < 0 ? failure_system(&run->failure, r, "cannot open /dev/null") : 0;
-}
-
-/* Takes from the first reply what the session goes on with. */
-static int enter(Run *run, struct json_object *reply, Fds *fds)
-{
-        const char *id = value_text(value_object(reply, "session"), "id");
-        int64_t index = value_number(reply, "ptyFileDescriptor", -1);
-
-        run->foreground.id = id ? strdup(id) : NULL;
-        run->foreground.pty = index >= 0 ? fds_take(fds, (size_t)index) : -EBADF;
-        if (!run->foreground.id || run->terminal != (run->foreground.pty >= 0))
-                return failure_lost(&run->failure, -EPROTO, run->client->socket);
-        return 0;
-}
-
-/* From the call to its last reply. */
-static int converse(Run *run, struct json_object **ret_reply)
+/* From the call to the result. */
+static int stay(Run *run, struct json_object **ret_result)
 {
         _cleanup_value_ struct json_object *first = NULL;
         _cleanup_(fds_close) Fds fds = {};
         int r;
 
-        r = call_begin(run->client->socket, SESSION ".Run", TAKE_PTR(run->parameters), true, &run->lent,
-                       &run->link, &run->failure);
+        r = command_call(&run->command, SESSION ".Run", true);
         if (r < 0)
                 return r;
-        run->foreground.link = run->link;
-        run->foreground.terminal = run->terminal;
         r = receive_first(run, &first, &fds);
-        if (r <= 0) { /* an error, or over at once */
-                if (r == 0)
-                        *ret_reply = TAKE_PTR(first);
+        if (r < 0)
                 return r;
+        if (r == 0) { /* over at once */
+                *ret_result = json_object_get(foreground_result(first));
+                return 0;
         }
-        r = enter(run, first, &fds);
-        if (r >= 0 && !run->terminal)
-                r = give_up_standard(run);
-        return r < 0 ? r : foreground_stay(&run->foreground, ret_reply);
+        return command_stay(&run->command, value_text(value_object(first, "session"), "id"), NULL, first,
+                            &fds, ret_result);
 }
 
 /* The result, or nsrootd's error in its place. */
 static int write_result(Run *run, struct json_object *result)
 {
-        struct json_object *written = result ?: run->failure.answer;
+        struct json_object *written = result ?: run->command.failure.answer;
         FILE *stream = TAKE_PTR(run->result);
 
         if (!stream)
@@ -290,44 +214,65 @@ static int write_result(Run *run, struct json_object *result)
         return 0;
 }
 
-static int conclude(Run *run, struct json_object *reply)
+static int run_attached(Run *run)
 {
-        struct json_object *result = value_object(value_object(reply, "session"), "result");
-        _cleanup_free_ char *note = NULL;
-        int status = outcome_status(result, &note);
+        _cleanup_value_ struct json_object *result = NULL;
+        int r = stay(run, &result);
 
-        if (!result)
-                note = strdup("nsrootd did not say how the session ended");
-        if (note)
-                failure_note(note);
-        return write_result(run, result) ?: status;
+        if (r < 0) {
+                write_result(run, NULL);
+                return failure_say(&run->command.failure);
+        }
+        r = command_conclude(result);
+        return write_result(run, result) ?: r;
+}
+
+static int print_session(Run *run, struct json_object *session)
+{
+        const char *id = value_text(session, "id");
+        _cleanup_free_ char *safe = id ? text_escape(id) : NULL;
+
+        if (!id) {
+                failure_lost(&run->command.failure, -EPROTO, run->command.client->socket);
+                return failure_say(&run->command.failure);
+        }
+        if (run->command.client->json)
+                return value_print(session, stdout) < 0 ? failure_exit("out of memory") : 0;
+        return puts(safe ?: id) < 0 ? EXIT_OURS : 0; /* said by who flushes it */
+}
+
+/* Only who waits for a root has more than one reply to read. */
+static int run_detached(Run *run)
+{
+        _cleanup_value_ struct json_object *reply = NULL;
+        int r;
+
+        r = command_call(&run->command, SESSION ".Run", run->progress.enabled);
+        if (r >= 0)
+                r = receive_first(run, &reply, NULL);
+        return r < 0 ? failure_say(&run->command.failure)
+                     : print_session(run, value_object(reply, "session"));
 }
 
 static int run_run(const Client *client, const void *options, char **operands)
 {
-        _cleanup_(run_done) Run run = RUN_NEW;
-        _cleanup_value_ struct json_object *reply = NULL;
+        _cleanup_(run_done) Run run = { .options = options, .words = operands, .command = COMMAND_NEW };
         int r;
 
-        run.client = client;
-        run.options = options;
-        run.command = operands;
         run.progress = progress_new(run.options->quiet);
-        run.foreground.socket = client->socket;
-        run.foreground.failure = &run.failure;
-        signal(SIGPIPE, SIG_IGN); /* the command has its own; ours are errors of a write */
-
-        r = choose_terminal(&run);
+        r = command_init(&run.command, client);
+        if (r >= 0)
+                r = choose_terminal(&run);
+        if (r >= 0)
+                r = check_detached(&run);
         if (r >= 0)
                 r = open_result(&run);
         if (r >= 0)
                 r = build_call(&run);
         if (r >= 0)
-                r = converse(&run, &reply);
-        if (r >= 0)
-                return conclude(&run, reply);
+                return run.options->detach ? run_detached(&run) : run_attached(&run);
         write_result(&run, NULL);
-        return failure_say(&run.failure);
+        return failure_say(&run.command.failure);
 }
 
 static const Option verb_options[] = {
@@ -335,11 +280,10 @@ static const Option verb_options[] = {
                         "the root to start from ('nsrootctl root list')"),
         OPTION_ROW_TEXT('n', "name", "NAME", Options, name,
                         "a name for the session, to use in place of its id"),
+        OPTION_ROW_FLAG('d', "detach", Options, detach, "print the session's id and leave it to itself"),
         OPTION_ROW_FLAG('i', "interactive", Options, interactive,
-                        "changes nothing: standard input is always connected"),
-        OPTION_ROW_CHOICE('t', "terminal", TERMINAL_ALWAYS, Options, terminal, "insist on a terminal"),
-        OPTION_ROW_CHOICE('T', "no-terminal", TERMINAL_NEVER, Options, terminal,
-                          "no terminal, even where there is one"),
+                        "with -d, connect standard input; else it always is"),
+        COMMAND_OPTIONS_TERMINAL(Options, terminal),
         OPTION_ROW_LIST('e', "env", "NAME[=VALUE]", Options, environment,
                         "set a variable, or hand on your own"),
         OPTION_ROW_TEXT('w', "workdir", "DIR", Options, directory, "where in the root the command starts"),

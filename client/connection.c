@@ -13,25 +13,37 @@
 
 #define CONNECT_SECONDS 5 /* how long a connect waits for its turn in a full queue */
 
-int connection_open(const char *path, Link **ret)
+/* patience: how long a connect waits for its turn in a full queue; with none it does not wait. */
+static int connect_to(const char *path, const struct timeval *patience, Link **ret)
 {
         _cleanup_close_ int fd = -EBADF;
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         static const LinkLimits limits = { REPLY_SIZE_MAX, MESSAGE_SIZE_MAX, MESSAGE_SIZE_MAX + 1 };
-        struct timeval patience = { .tv_sec = CONNECT_SECONDS };
 
         if (strlen(path) >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
         strcpy(address.sun_path, path);
 
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (patience ? 0 : SOCK_NONBLOCK), 0);
         if (fd < 0)
                 return -errno;
-        if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+        if (patience && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, patience, sizeof(*patience)) < 0)
                 return -errno;
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
         return link_new(TAKE_FD(fd), &limits, ret);
+}
+
+int connection_open(const char *path, Link **ret)
+{
+        static const struct timeval patience = { .tv_sec = CONNECT_SECONDS };
+
+        return connect_to(path, &patience, ret);
+}
+
+int connection_try(const char *path, Link **ret)
+{
+        return connect_to(path, NULL, ret);
 }
 
 /* 0; -ETIMEDOUT. A signal's handler may run in between; it does not cut the wait short. */

@@ -13,6 +13,8 @@ struct json_object;
 /* Connects to the socket at path. Errors are those of connect(2): -EAGAIN if nobody accepts for some
  * seconds. */
 int connection_open(const char *path, Link **ret);
+/* The same without ever waiting: -EAGAIN if its turn does not come at once. */
+int connection_try(const char *path, Link **ret);
 
 /* Sends one call, waiting until all of it is gone. parameters are taken also on failure; fds (may be NULL)
  * on success. */

@@ -95,8 +95,7 @@ void judge_daemon(const Evidence *e, Finding *f)
 
 void judge_version(const Evidence *e, Finding *f)
 {
-        static const char advice[] =
-                "restart nsrootd, which ends all sessions, or use its release of nsrootctl";
+        static const char advice[] = "restart nsrootd, or use its release of nsrootctl";
         const char *version = value_text(e->daemon.info, "version");
 
         if (e->daemon.reach != REACH_ANSWERS)
@@ -126,7 +125,10 @@ void judge_descriptor_store(const Evidence *e, Finding *f)
         int64_t max = evidence_host(e) ? descriptor_store_max(e) : -1;
 
         if (max > 0)
-                found_ok(f, "the service manager keeps up to %ld descriptors for nsrootd", (long)max);
+                found_ok(f,
+                         "the service manager keeps up to %ld descriptors for nsrootd: sessions outlive its "
+                         "restart",
+                         (long)max);
         else if (max == 0)
                 found_degraded(
                         f, "run nsrootd as nsrootd.service, with the FileDescriptorStoreMax= of its unit",

@@ -26,6 +26,9 @@ static const struct {
         { ERROR_SESSION_EXISTS,          "you already have a session named {name}: choose another name"        },
         { ERROR_SESSION_EXITED,          "the session has already ended"                                       },
         { ERROR_NO_TERMINAL,             "the session has no terminal"                                         },
+        { ERROR_NOT_DETACHED,            "session {id} is not detached: its output is where its 'nsrootctl run' is, "
+                              "and kept nowhere else"                             },
+        { ERROR_NO_SUCH_COMMAND,         "no command {command} runs in the session"                            },
         { ERROR_NO_SUCH_ROOT,            "there is no root {root}: 'nsrootctl root list' shows those there are"},
         { ERROR_NO_SUCH_USER,            "there is no user {user} in the root"                                 },
         { ERROR_COMMAND_NOT_FOUND,       "{path}: not found in the root"                                       },
@@ -67,6 +70,7 @@ static const struct {
         { "limit",     "SessionsPerUser",
          "you have as many sessions as a user may have: end one ('nsrootctl list')"                                     },
         { "limit",     "SessionsMax",             "this machine has as many sessions as it may have: try again later"   },
+        { "limit",     "pause",                   "a pause"                                                             },
         { "parameter", "workingDirectory",        "this working directory: it must be an absolute path"                 },
         { "parameter", "hostname",                "this host name: letters, digits and hyphens, at most 64"             },
         { "parameter", "name",                    "this name: a-z, 0-9, then also _ . and -, at most 63"                },

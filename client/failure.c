@@ -72,7 +72,9 @@ int failure_lost(Failure *f, int r, const char *path)
         case ENOTCONN:
         case ECONNRESET:
         case EPIPE:
-                return failure_set(f, EXIT_OURS, "nsrootd on %s closed the connection: " LOOK_AT, path);
+                r = failure_set(f, EXIT_OURS, "nsrootd on %s closed the connection: " LOOK_AT, path);
+                f->lost = true;
+                return r;
         case E2BIG:
         case ENOBUFS:
                 return failure_set(

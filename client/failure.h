@@ -10,6 +10,7 @@ struct json_object;
 typedef struct Failure {
         int status; /* what nsrootctl exits with */
         char *text; /* owned, without a newline; NULL: there was no memory for it */
+        bool lost;  /* the connection was: whoever listens now may be another */
         struct json_object
                 *answer; /* owned: {error, parameters} where it was nsrootd that said no, else NULL */
 } Failure;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "call.h"
@@ -11,7 +12,7 @@
 #include "tty.h"
 #include "value.h"
 
-#define SIGNAL_PATIENCE_MS 5000 /* how long nsrootd may take to pass a signal on */
+#define SIGNAL_PATIENCE_MS 5000 /* how long nsrootd may take to pass a signal on, or be away */
 #define EARLY_SIGNAL_MS    500  /* how long a signal waits for the command that it is for */
 
 #define SIGNALS_FAILED     "cannot take charge of the terminal and of signals"
@@ -38,8 +39,12 @@ void foreground_done(Foreground *f)
                 relay_done(&f->relays[i]);
         f->pty = close_fd(f->pty);
         f->signals = close_fd(f->signals);
+        f->link = link_free(f->link);
+        errand_done(&f->result);
+        errand_done(&f->signal);
         free(f->id);
-        f->id = NULL;
+        free(f->command);
+        f->id = f->command = NULL;
 }
 
 /* Blocked, an ignored signal would be seen all the same; who ignores it wants nobody to. */
@@ -113,22 +118,6 @@ static _noreturn_ void die_of(int sig)
         _exit(128 + sig);
 }
 
-/* Whether nsrootd was reached; a session that has just ended takes no signals and needs none. */
-static bool forward(Foreground *f, int sig)
-{
-        _cleanup_value_ struct json_object *parameters = value_new_text("id", f->id), *reply = NULL;
-        _cleanup_(link_freep) Link *l = NULL;
-        _cleanup_failure_ Failure failure = {};
-        int r;
-
-        if (!parameters || value_add_text(parameters, "signal", signal_name(sig)) < 0)
-                return false;
-        r = call_begin(f->socket, SESSION ".Signal", TAKE_PTR(parameters), false, NULL, &l, &failure);
-        if (r >= 0)
-                r = call_next(l, f->socket, SIGNAL_PATIENCE_MS, &reply, NULL, &failure);
-        return r >= 0 || failure.answer;
-}
-
 static bool ends_process(int sig)
 {
         for (size_t i = 0; i < ELEMENTSOF(forwarded); i++)
@@ -137,12 +126,70 @@ static bool ends_process(int sig)
         return false;
 }
 
-static void on_signal(Foreground *f, int sig)
+/* What the two methods that are used here have in common; NULL: out of memory. */
+static struct json_object *name_command(const Foreground *f)
 {
-        if (!forward(f, sig) && ends_process(sig))
+        _cleanup_value_ struct json_object *parameters = value_new_text("id", f->id);
+
+        if (!parameters || (f->command && value_add_text(parameters, "command", f->command) < 0))
+                return NULL;
+        return TAKE_PTR(parameters);
+}
+
+/* The first of those that wait. */
+static int send_signal(Foreground *f)
+{
+        _cleanup_value_ struct json_object *parameters = name_command(f);
+        int r;
+
+        if (!parameters)
+                return failure_system(f->failure, -ENOMEM, "signal");
+        r = value_add_text(parameters, "signal", signal_name(f->pending[0]));
+        if (r < 0)
+                return failure_system(f->failure, r, "signal");
+        f->signal_began = now_usec(CLOCK_MONOTONIC);
+        errand_init(&f->signal, f->socket, SESSION ".Signal", TAKE_PTR(parameters));
+        return 0;
+}
+
+/* The command was told of the first of those that wait, or could not be. */
+static int end_signal(Foreground *f, bool told)
+{
+        int sig = f->pending[0];
+
+        errand_done(&f->signal);
+        memmove(f->pending, f->pending + 1, --f->n_pending * sizeof(*f->pending));
+        if (!told && ends_process(sig))
                 die_of(sig);
         if (sig == SIGTSTP)
                 raise(SIGSTOP);
+        return f->n_pending > 0 ? send_signal(f) : 0;
+}
+
+/* Goes on with passing signals on. A session that has just ended takes none and needs none: what nsrootd
+ * answers does not matter. */
+static int step_signal(Foreground *f)
+{
+        _cleanup_value_ struct json_object *reply = NULL;
+        _cleanup_failure_ Failure failure = {};
+        int r;
+
+        if (f->n_pending == 0)
+                return 0;
+        r = errand_step(&f->signal, &reply, &failure);
+        if (r > 0 || r == -EREMOTEIO)
+                return end_signal(f, true);
+        if (now_usec(CLOCK_MONOTONIC) - f->signal_began > SIGNAL_PATIENCE_MS * USEC_PER_MSEC)
+                return end_signal(f, false);
+        return 0;
+}
+
+static int on_signal(Foreground *f, int sig)
+{
+        if (f->n_pending == SIGNALS_PENDING)
+                return 0;
+        f->pending[f->n_pending++] = sig;
+        return f->n_pending == 1 ? send_signal(f) : 0;
 }
 
 static void on_terminal_signal(Foreground *f, int sig)
@@ -156,16 +203,18 @@ static void on_terminal_signal(Foreground *f, int sig)
         follow_window_size(f);
 }
 
-static void read_signals(Foreground *f)
+static int read_signals(Foreground *f)
 {
         struct signalfd_siginfo info;
+        int r = 0;
 
-        while (read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        while (r >= 0 && read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 if (f->terminal)
                         on_terminal_signal(f, (int)info.ssi_signo);
                 else
-                        on_signal(f, (int)info.ssi_signo);
+                        r = on_signal(f, (int)info.ssi_signo);
         }
+        return r;
 }
 
 /* Signals that came before there was a command. */
@@ -224,41 +273,122 @@ static bool has_hung_up(const Foreground *f)
         return f->terminal && (f->relays[STDIN_FILENO].ended || f->relays[STDOUT_FILENO].ended);
 }
 
-enum { POLL_LINK, POLL_SIGNALS, POLL_RELAYS };
+enum { POLL_LINK, POLL_SIGNALS, POLL_RESULT, POLL_SIGNAL, POLL_LIFELINE, POLL_RELAYS };
 
-/* Waits for anything to happen, and sees to all of it but the replies. */
+#define POLL_ALL (POLL_RELAYS + 2 * ELEMENTSOF(((Foreground *)NULL)->relays))
+
+static void prepare(const Foreground *f, struct pollfd *p, int *timeout_ms)
+{
+        p[POLL_LINK] = (struct pollfd){ .fd = f->link ? link_fd(f->link) : -1, .events = POLLIN };
+        p[POLL_SIGNALS] = (struct pollfd){ .fd = f->signals, .events = POLLIN };
+        /* It has an error before the last reply comes, and that is the way of things. */
+        p[POLL_LIFELINE] = (struct pollfd){ .fd = f->link || f->gone ? -1 : f->lifeline };
+        errand_prepare(&f->result, &p[POLL_RESULT], timeout_ms);
+        errand_prepare(&f->signal, &p[POLL_SIGNAL], timeout_ms);
+}
+
+/* Waits for anything to happen, and sees to all of it but the result. */
 static int turn(Foreground *f)
 {
-        struct pollfd p[POLL_RELAYS + 2 * ELEMENTSOF(f->relays)] = {
-                [POLL_LINK] = {.fd = link_fd(f->link), .events = POLLIN},
-                [POLL_SIGNALS] = { .fd = f->signals,      .events = POLLIN},
-        };
-        int timeout_ms = -1;
+        struct pollfd p[POLL_ALL];
+        int timeout_ms = -1, r;
 
+        prepare(f, p, &timeout_ms);
         for (size_t i = 0; i < ELEMENTSOF(f->relays); i++)
                 relay_prepare(&f->relays[i], p + POLL_RELAYS + 2 * i, &timeout_ms);
         if (poll(p, ELEMENTSOF(p), timeout_ms) < 0)
                 return errno == EINTR ? 0 : failure_system(f->failure, -errno, "poll");
 
-        if (p[POLL_SIGNALS].revents)
-                read_signals(f);
+        if (p[POLL_LIFELINE].revents & (POLLERR | POLLNVAL))
+                f->gone = now_usec(CLOCK_MONOTONIC);
+        r = p[POLL_SIGNALS].revents ? read_signals(f) : 0;
+        if (r >= 0)
+                r = step_signal(f);
         for (size_t i = 0; i < ELEMENTSOF(f->relays); i++)
                 relay_run(&f->relays[i], p + POLL_RELAYS + 2 * i);
-        if (has_hung_up(f))
+        if (r >= 0 && has_hung_up(f))
                 return failure_set(f->failure, 128 + SIGHUP,
                                    "the terminal is gone, and the session with it");
+        return r;
+}
+
+/* nsrootd has gone away; the command need not have noticed. */
+static int begin_again(Foreground *f)
+{
+        struct json_object *parameters = name_command(f);
+
+        if (!parameters)
+                return failure_system(f->failure, -ENOMEM, "wait");
+        f->link = link_free(f->link);
+        errand_init(&f->result, f->socket, SESSION ".Wait", parameters);
         return 0;
 }
 
-static int stay(Foreground *f, struct json_object **ret_reply)
+/* Whether it is of no use to ask once more after a try that failed with r: nobody is left inside, and
+ * nsrootd has had the time to come back, or to find out what it has. */
+static bool is_hopeless(const Foreground *f, int r)
+{
+        return f->gone && now_usec(CLOCK_MONOTONIC) - f->gone > errand_patience(r) * USEC_PER_MSEC;
+}
+
+static bool does_not_know(const Failure *failure)
+{
+        const char *error = value_text(failure->answer, "error");
+
+        return error && (streq(error, ERROR_NO_SUCH_SESSION) || streq(error, ERROR_NO_SUCH_COMMAND));
+}
+
+/* As call_next for the result that is asked for anew. */
+static int ask_again(Foreground *f, struct json_object **ret_reply)
+{
+        _cleanup_failure_ Failure failure = {};
+        int r;
+
+        r = errand_step(&f->result, ret_reply, &failure);
+        if (r > 0)
+                return 0;
+        if (r == 0 || !is_hopeless(f, r))
+                return -ETIMEDOUT;
+        if (r != -EREMOTEIO)
+                return failure_set(
+                        f->failure, EXIT_OURS,
+                        "nsrootd went away, and the session with it: see 'journalctl -u nsrootd'");
+        if (does_not_know(&failure))
+                return failure_set(f->failure, EXIT_OURS,
+                                   "the session has ended, and nsrootd, which was away, does not know how: "
+                                   "see 'journalctl -u nsrootd'");
+        *f->failure = TAKE_GENERIC(failure, (Failure){});
+        return -EREMOTEIO;
+}
+
+/* What the call has to say, or who is asked in its place: 0, -ETIMEDOUT: nothing yet; -EREMOTEIO. */
+static int receive_last(Foreground *f, struct json_object **ret_reply)
+{
+        int r;
+
+        if (!f->link)
+                return ask_again(f, ret_reply);
+        r = call_next(f->link, f->socket, 0, ret_reply, NULL, f->failure);
+        if (r == -EREMOTEIO && f->failure->lost) {
+                r = begin_again(f);
+                return r < 0 ? r : -ETIMEDOUT;
+        }
+        return r;
+}
+
+struct json_object *foreground_result(struct json_object *reply)
+{
+        return value_object(reply, "result") ?: value_object(value_object(reply, "session"), "result");
+}
+
+static int stay(Foreground *f, struct json_object **ret_result)
 {
         for (;;) {
                 _cleanup_value_ struct json_object *reply = NULL;
-                int r;
+                int r = receive_last(f, &reply);
 
-                r = call_next(f->link, f->socket, 0, &reply, NULL, f->failure);
                 if (r == 0) {
-                        *ret_reply = TAKE_PTR(reply);
+                        *ret_result = json_object_get(foreground_result(reply));
                         return 0;
                 }
                 if (r == -EREMOTEIO)
@@ -268,14 +398,14 @@ static int stay(Foreground *f, struct json_object **ret_reply)
         }
 }
 
-int foreground_stay(Foreground *f, struct json_object **ret_reply)
+int foreground_stay(Foreground *f, struct json_object **ret_result)
 {
         int r;
 
         r = open_signals(f);
         if (r >= 0 && f->terminal)
                 r = begin_terminal(f);
-        r = r < 0 ? failure_system(f->failure, r, SIGNALS_FAILED) : stay(f, ret_reply);
+        r = r < 0 ? failure_system(f->failure, r, SIGNALS_FAILED) : stay(f, ret_result);
         /* All that the command wrote is in the pipes and the pty by now. */
         relay_drain(&f->relays[STDOUT_FILENO]);
         relay_drain(&f->relays[STDERR_FILENO]);

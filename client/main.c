@@ -1,9 +1,9 @@
 /* nsrootctl: finds the verb, reads the options, runs the verb. Knows no method of the protocol.
  *
- * Exit statuses: `run` and `wait` of one session exit as the command did (128+n after a signal, 127 not
- * found, 126 not executable, 124 time limit); `doctor` with 0, 1 or 2 by what it finds; everything else
- * exits with 0, or with 125 for whatever failed: wrong usage, no nsrootd, no permission, refused, output
- * that cannot be written. */
+ * Exit statuses: `run`, `exec`, `attach` and `wait` of one session exit as the command did (128+n after a
+ * signal, 127 not found, 126 not executable, 124 time limit); `doctor` with 0, 1 or 2 by what it finds;
+ * everything else exits with 0, or with 125 for whatever failed: wrong usage, no nsrootd, no permission,
+ * refused, output that cannot be written. */
 #include "client.h"
 
 #include <stdio.h>
@@ -13,8 +13,9 @@
 #include "protocol.h"
 
 static const Verb *const verbs[] = {
-        &verb_run,       &verb_list,        &verb_kill,        &verb_stop,   &verb_wait,    &verb_root_list,
-        &verb_root_pull, &verb_root_verify, &verb_root_remove, &verb_doctor, &verb_version,
+        &verb_run,       &verb_exec,      &verb_attach,      &verb_logs,        &verb_list,   &verb_inspect,
+        &verb_top,       &verb_kill,      &verb_stop,        &verb_wait,        &verb_pause,  &verb_resume,
+        &verb_root_list, &verb_root_pull, &verb_root_verify, &verb_root_remove, &verb_doctor, &verb_version,
 };
 
 const Option client_options[] = {

@@ -14,6 +14,7 @@ void relay_init(Relay *r, int from, int to, int owned, int patient)
         r->owned = owned;
         r->patient = patient;
         r->ended = r->resting = false;
+        r->filter = NULL;
         r->start = r->end = 0;
 }
 
@@ -23,7 +24,7 @@ void relay_done(Relay *r)
         r->ended = true;
 }
 
-static bool is_empty(const Relay *r)
+bool relay_is_empty(const Relay *r)
 {
         return r->start == r->end;
 }
@@ -39,12 +40,12 @@ void relay_prepare(Relay *r, struct pollfd p[2], int *timeout_ms)
         p[0] = p[1] = (struct pollfd){ .fd = -1 };
         if (r->ended)
                 return;
-        if (r->resting || (is_empty(r) && must_not_read(r))) {
+        if (r->resting || (relay_is_empty(r) && must_not_read(r))) {
                 r->resting = false;
                 *timeout_ms = *timeout_ms < 0 ? REST_MS : MIN(*timeout_ms, REST_MS);
                 return;
         }
-        if (is_empty(r)) {
+        if (relay_is_empty(r)) {
                 p[0] = (struct pollfd){ .fd = r->from, .events = POLLIN };
                 if (r->to != r->patient)
                         p[1] = (struct pollfd){ .fd = r->to }; /* to hear when its reader goes */
@@ -63,18 +64,44 @@ static void on_error(Relay *r, int fd)
                 relay_done(r);
 }
 
-static void fill(Relay *r)
+void relay_insert(Relay *r, const char *bytes, size_t n)
+{
+        memcpy(r->buffer, bytes, n);
+        r->start = 0;
+        r->end = n;
+}
+
+static ssize_t read_filtered(Relay *r)
+{
+        char in[RELAY_BUFFER - RELAY_MARGIN];
+        ssize_t n = read(r->from, in, sizeof(in));
+
+        if (n <= 0)
+                return n;
+        r->start = 0;
+        r->end = r->filter(r->filter_data, in, (size_t)n, r->buffer);
+        return n;
+}
+
+static ssize_t read_plain(Relay *r)
 {
         ssize_t n = read(r->from, r->buffer, sizeof(r->buffer));
+
+        if (n > 0) {
+                r->start = 0;
+                r->end = (size_t)n;
+        }
+        return n;
+}
+
+static void fill(Relay *r)
+{
+        ssize_t n = r->filter ? read_filtered(r) : read_plain(r);
 
         if (n < 0)
                 on_error(r, r->from);
         else if (n == 0)
                 relay_done(r);
-        else {
-                r->start = 0;
-                r->end = (size_t)n;
-        }
 }
 
 static void flush(Relay *r)
@@ -100,9 +127,9 @@ void relay_run(Relay *r, const struct pollfd p[2])
                 return;
         if (p[0].revents) {
                 fill(r);
-                if (!r->ended && !is_empty(r) && is_ready(r->to, POLLOUT, 0))
+                if (!r->ended && !relay_is_empty(r) && is_ready(r->to, POLLOUT, 0))
                         flush(r);
-        } else if (p[1].revents && !is_empty(r))
+        } else if (p[1].revents && !relay_is_empty(r))
                 flush(r);
         else if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL))
                 relay_done(r);
@@ -112,9 +139,9 @@ void relay_drain(Relay *r)
 {
         r->resting = false;
         while (!r->ended && !r->resting) {
-                if (is_empty(r) && !is_ready(r->from, POLLIN, 0))
+                if (relay_is_empty(r) && !is_ready(r->from, POLLIN, 0))
                         return;
-                if (is_empty(r))
+                if (relay_is_empty(r))
                         fill(r);
                 else if (is_ready(r->to, POLLOUT, -1))
                         flush(r);

@@ -91,10 +91,9 @@ struct json_object *value_new_text(const char *key, const char *text)
         return o && value_add_text(o, key, text) >= 0 ? TAKE_PTR(o) : NULL;
 }
 
-int value_print(struct json_object *o, FILE *stream)
+static int print_with(struct json_object *o, int flags, FILE *stream)
 {
-        const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
-        const char *plain = json_object_to_json_string_ext(o, flags);
+        const char *plain = json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
         _cleanup_free_ char *safe = NULL;
 
         safe = plain ? text_escape_json(plain) : NULL;
@@ -102,4 +101,14 @@ int value_print(struct json_object *o, FILE *stream)
                 return -ENOMEM;
         fprintf(stream, "%s\n", safe);
         return 0;
+}
+
+int value_print(struct json_object *o, FILE *stream)
+{
+        return print_with(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, stream);
+}
+
+int value_print_line(struct json_object *o, FILE *stream)
+{
+        return print_with(o, JSON_C_TO_STRING_PLAIN, stream);
 }

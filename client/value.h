@@ -31,6 +31,9 @@ struct json_object *value_new_text(const char *key, const char *text);
  */
 int value_print(struct json_object *o, FILE *stream);
 
+/* The same in one line. */
+int value_print_line(struct json_object *o, FILE *stream);
+
 static inline void value_putp(struct json_object **o)
 {
         if (*o)

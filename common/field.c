@@ -13,6 +13,8 @@ typedef struct Kind {
         void (*free)(const Field *f, void *at);  /* frees what it owns */
         /* value is not null; -EINVAL: not what the table asks for, and nothing was set */
         int (*parse)(const Field *f, struct json_object *value, void *at, Error *e);
+        /* *ret stays NULL where it is absent; -ENOMEM */
+        int (*format)(const Field *f, const void *at, struct json_object **ret);
 } Kind;
 
 static void *place(const Field *f, void *data)
@@ -161,14 +163,68 @@ static void clear_object(const Field *f, void *at)
         fields_clear(f->sub, at);
 }
 
+static int made(struct json_object *value, struct json_object **ret)
+{
+        *ret = value;
+        return value ? 0 : -ENOMEM;
+}
+
+static int format_truth(const Field *f, const void *at, struct json_object **ret)
+{
+        int value = *(const int *)at;
+
+        return value < 0 ? 0 : made(json_object_new_boolean(value), ret);
+}
+
+static int format_number(const Field *f, const void *at, struct json_object **ret)
+{
+        int64_t value = *(const int64_t *)at;
+
+        return value == FIELD_ABSENT ? 0 : made(json_object_new_int64(value), ret);
+}
+
+static int format_string(const Field *f, const void *at, struct json_object **ret)
+{
+        const char *value = *(char *const *)at;
+
+        return value ? made(json_object_new_string(value), ret) : 0;
+}
+
+static int format_strings(const Field *f, const void *at, struct json_object **ret)
+{
+        char *const *list = *(char **const *)at;
+        struct json_object *array = list ? json_object_new_array() : NULL;
+
+        for (; array && *list; list++) {
+                struct json_object *item = json_object_new_string(*list);
+
+                if (!item || json_object_array_add(array, item) < 0) {
+                        json_object_put(item);
+                        json_object_put(array);
+                        return -ENOMEM;
+                }
+        }
+        return list ? made(array, ret) : 0;
+}
+
+static int format_object(const Field *f, const void *at, struct json_object **ret)
+{
+        struct json_object *object = fields_format(f->sub, at);
+
+        if (!object || json_object_object_length(object) > 0)
+                return made(object, ret);
+        json_object_put(object); /* all of it is absent, and so it is */
+        return 0;
+}
+
 /* In the order of FieldKind. */
 static const Kind kinds[] = {
-        {clear_bool,     free_nothing, parse_truth  },
-        { clear_number,  free_nothing, parse_int    },
-        { clear_pointer, free_string,  parse_string },
-        { clear_pointer, free_strings, parse_strings},
-        { clear_number,  free_nothing, parse_fd     },
-        { clear_object,  free_object,  parse_object },
+        {clear_bool,     free_nothing, parse_truth,   format_truth  },
+        { clear_number,  free_nothing, parse_int,     format_number },
+        { clear_pointer, free_string,  parse_string,  format_string },
+        { clear_pointer, free_strings, parse_strings, format_strings},
+        { clear_number,  free_nothing, parse_fd,      format_number },
+        { clear_object,  free_object,  parse_object,  format_object },
 };
 _Static_assert(ELEMENTSOF(kinds) == FIELD_OBJECT + 1, "a row a kind");
 
@@ -255,4 +311,23 @@ int fields_parse(struct json_object *params, const Field *table, void *ret, Erro
         if (r < 0)
                 fields_done(table, ret);
         return r;
+}
+
+struct json_object *fields_format(const Field *table, const void *data)
+{
+        struct json_object *object = json_object_new_object();
+
+        for (const Field *f = table; object && f->name; f++) {
+                struct json_object *value = NULL;
+                int r = kinds[f->kind].format(f, (const char *)data + f->offset, &value);
+
+                if (r >= 0 && value)
+                        r = json_object_object_add(object, f->name, value) < 0 ? -ENOMEM : 0;
+                if (r < 0) {
+                        json_object_put(value);
+                        json_object_put(object);
+                        return NULL;
+                }
+        }
+        return object;
 }

@@ -35,3 +35,5 @@ typedef struct Field {
 int fields_parse(struct json_object *params, const Field *table, void *ret, Error *e);
 /* Frees what the table says the struct owns, and makes it all absent again. */
 void fields_done(const Field *table, void *data);
+/* The other way: what fields_parse would make that struct of. The caller's; NULL: out of memory. */
+struct json_object *fields_format(const Field *table, const void *data);

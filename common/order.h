@@ -14,7 +14,7 @@
 #include "base.h"
 #include "profile.h"
 
-#define ORDER_VERSION  1u
+#define ORDER_VERSION  2u
 /* A Varlink message's strings fit with room to spare, and the kernel's default socket buffer (wmem_max)
  * takes it. */
 #define ORDER_SIZE_MAX (320 * 1024)
@@ -121,12 +121,15 @@ typedef enum OrderType {
         ORDER_HELLO,  /* to init, first */
         ORDER_SPAWN,  /* run a command */
         ORDER_SIGNAL, /* signal one, or everything */
-        ORDER_END,    /* end the session now */
+        ORDER_ATTACH, /* somebody wants to see the output, and to type; with the stream's descriptor */
+        ORDER_RESIZE, /* a command's terminal has another size */
+        ORDER_WATCH,  /* tell, once, when there is more output than that */
         EVENT_HELLO = 64,
         EVENT_STARTED, /* with the pty's master, where a terminal was asked for */
         EVENT_FAILED,  /* a step failed; for the first command, or for the session, init ends after it */
         EVENT_EXITED,  /* a command ended */
         EVENT_ENDING,  /* init ends the session of its own accord */
+        EVENT_OUTPUT,  /* there is more output than an ORDER_WATCH said */
 } OrderType;
 
 typedef struct OrderHeader {
@@ -160,7 +163,10 @@ typedef enum SpawnFlag {
         SPAWN_STDOUT = 1 << 3,
         SPAWN_STDERR = 1 << 4,
         SPAWN_LIFELINE =
-                1 << 5, /* a pipe's read end: its end of file ends the command (main: the session) */
+                1 << 5,         /* a pipe's read end: its end of file ends the command (main: the session) */
+        SPAWN_RING = 1 << 6,    /* main only: the memfd of ring.h comes along, for results and output */
+        SPAWN_CAPTURE = 1 << 7, /* main only: its terminal stays here, or its stdout and stderr where none
+                                   were given, and what it prints goes to the ring */
 } SpawnFlag;
 
 typedef struct OrderSpawn {
@@ -182,9 +188,25 @@ typedef struct OrderSignal {
         uint32_t everyone; /* not the command's process group but everything in the session */
 } OrderSignal;
 
-typedef struct OrderEnd {
+/* A stream socket comes along. Output from now on goes to it, and, where the session has a terminal, what is
+ * read from it is typed there. */
+typedef struct OrderAttach {
         OrderHeader header;
-} OrderEnd;
+        uint32_t replay; /* begin with what the ring still has, from a line's beginning */
+        uint32_t unused;
+} OrderAttach;
+
+/* The program is told in any case (SIGWINCH), so that it draws itself again for who has just come. */
+typedef struct OrderResize {
+        OrderHeader header;
+        uint16_t columns, rows;
+        uint32_t unused;
+} OrderResize;
+
+typedef struct OrderWatch {
+        OrderHeader header;
+        uint64_t head; /* the reader has read up to here */
+} OrderWatch;
 
 typedef struct EventHello {
         OrderHeader header;
@@ -222,6 +244,13 @@ typedef struct EventEnding {
         uint32_t reason; /* EndReason */
         uint32_t unused;
 } EventEnding;
+
+typedef struct EventOutput {
+        OrderHeader header;
+} EventOutput;
+
+/* The number of a session's first command, which the session ends with. */
+#define ORDER_MAIN_COMMAND 1
 
 #define ORDER_INIT(t, command_id)                                                                           \
         {                                                                                                   \

@@ -16,6 +16,8 @@ struct Call {
         bool sent_fds;
         void (*gone)(Call *c, void *userdata);
         void *gone_userdata;
+        void (*drained)(Call *c, void *userdata);
+        void *drained_userdata;
 };
 
 static Call *call_unref(Call *c)
@@ -48,6 +50,12 @@ void call_gone(Call *c)
         if (c->gone)
                 c->gone(c, c->gone_userdata);
         end(c);
+}
+
+void call_drained(Call *c)
+{
+        if (c && c->drained)
+                c->drained(c, c->drained_userdata);
 }
 
 /* -E2BIG: the answer is longer than a message may be, and was not sent. */
@@ -264,6 +272,27 @@ void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata
 {
         c->gone = gone;
         c->gone_userdata = userdata;
+}
+
+void call_on_drained(Call *c, void (*drained)(Call *c, void *userdata), void *userdata)
+{
+        c->drained = drained;
+        c->drained_userdata = userdata;
+}
+
+bool call_upgrade(const Call *c)
+{
+        return c->message.upgrade;
+}
+
+int call_reply_upgraded(Call *c)
+{
+        Connection *connection = c->client->connection;
+        int fd, r;
+
+        call_reply(c, NULL, NULL);
+        r = connection_hand_on(connection, &fd);
+        return r < 0 ? r : fd;
 }
 
 void call_set_parked(Call *c)

@@ -32,3 +32,5 @@ void client_set_parked(Client *client, bool parked);
 int call_dispatch(Client *client, const char *text, size_t length, Fds *fds);
 /* The connection is gone: tells the method. NULL is fine. */
 void call_gone(Call *c);
+/* Its caller has read all that was sent; NULL is fine. */
+void call_drained(Call *c);

@@ -28,13 +28,14 @@ struct Cgroups {
         char *path;    /* below the mount, no slash at the end: "" is the root */
         unsigned controllers;
         Cgroup *busy;
+        Cgroup *found; /* until the first tidying */
 };
 
 struct Cgroup {
         Cgroups *tree;
         int fd;
         char *path;
-        Cgroup *next_busy;
+        Cgroup *next_busy, *next_found;
 };
 
 static const struct {
@@ -220,8 +221,17 @@ static unsigned enable_controllers(int fd)
         return read_controllers(fd, "cgroup.subtree_control");
 }
 
-/* Removes a cgroup and what is below it, as far as it is empty. */
-static void prune(int parent_fd, const char *name)
+static bool is_found(const Cgroups *c, const char *id)
+{
+        for (const Cgroup *g = c->found; g; g = g->next_found)
+                if (streq(strrchr(g->path, '/') + 1, id))
+                        return true;
+        return false;
+}
+
+/* Removes a cgroup and what is below it, as far as it is empty; but not one that was found: if its session
+ * has ended meanwhile, it says what it used and whether it ran out of memory. */
+static void prune(const Cgroups *c, int parent_fd, const char *name)
 {
         int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -231,15 +241,15 @@ static void prune(int parent_fd, const char *name)
                 return;
         }
         for (struct dirent *e; (e = readdir(d));)
-                if (e->d_type == DT_DIR && name_is_valid(e->d_name))
-                        prune(fd, e->d_name);
+                if (e->d_type == DT_DIR && name_is_valid(e->d_name) && !is_found(c, e->d_name))
+                        prune(c, fd, e->d_name);
         (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
 /* What an earlier daemon left: what is empty goes, what still has sessions can take new ones. */
-static void adopt_users(int node_fd)
+static void adopt_users(const Cgroups *c)
 {
-        int fd = openat(node_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(c->node_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
         if (!d) {
@@ -251,8 +261,8 @@ static void adopt_users(int node_fd)
 
                 if (e->d_type != DT_DIR || strncmp(e->d_name, USER_PREFIX, strlen(USER_PREFIX)) != 0)
                         continue;
-                prune(node_fd, e->d_name);
-                if (open_below(node_fd, e->d_name, &user_fd) >= 0)
+                prune(c, c->node_fd, e->d_name);
+                if (open_below(c->node_fd, e->d_name, &user_fd) >= 0)
                         (void)enable_controllers(user_fd);
         }
 }
@@ -350,13 +360,28 @@ int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret
         if (r < 0)
                 return r;
         c->controllers = enable_controllers(c->node_fd);
-        adopt_users(c->node_fd);
         *ret = TAKE_PTR(c);
         return 0;
 }
 
+void cgroups_tidy(Cgroups *c)
+{
+        adopt_users(c);
+        c->found = NULL;
+}
+
+static void forget_found(const Cgroup *g)
+{
+        for (Cgroup **at = &g->tree->found; *at; at = &(*at)->next_found)
+                if (*at == g) {
+                        *at = g->next_found;
+                        return;
+                }
+}
+
 static void cgroup_destroy(Cgroup *g)
 {
+        forget_found(g);
         close_fd(g->fd);
         free(g->path);
         free(g);
@@ -514,10 +539,16 @@ static int make_session(Cgroup *g, uid_t uid, const char *id, const CgroupLimits
         return r;
 }
 
-int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret)
+static void cgroup_destroyp(Cgroup **g)
+{
+        if (*g)
+                cgroup_destroy(*g);
+}
+
+/* Its name, and nothing on the machine yet. */
+static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
 {
         Cgroup *g;
-        int r;
 
         if (!name_is_valid(id))
                 return -EINVAL;
@@ -525,15 +556,46 @@ int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits
         if (!g)
                 return -ENOMEM;
         *g = (Cgroup){ .tree = c, .fd = -EBADF };
-        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->path, (uint32_t)uid, id) < 0)
-                r = -ENOMEM;
-        else
+        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->path, (uint32_t)uid, id) < 0) {
+                free(g);
+                return -ENOMEM;
+        }
+        *ret = g;
+        return 0;
+}
+
+int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret)
+{
+        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
+        int r = name_session(c, uid, id, &g);
+
+        if (r >= 0)
                 r = make_session(g, uid, id, limits);
         if (r < 0)
-                cgroup_destroy(g);
-        else
-                *ret = g;
-        return r;
+                return r;
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
+{
+        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
+        int r = name_session(c, uid, id, &g);
+
+        if (r >= 0)
+                r = open_below(c->node_fd, name_below_node(g), &g->fd);
+        if (r < 0)
+                return r;
+        g->next_found = c->found;
+        c->found = g;
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+Cgroup *cgroup_leave(Cgroup *g)
+{
+        cgroup_destroy(g);
+        return NULL;
 }
 
 Cgroup *cgroup_free(Cgroup *g)
@@ -583,6 +645,13 @@ int cgroup_kill(Cgroup *g)
         return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
+int cgroup_freeze(Cgroup *g, bool frozen)
+{
+        int r = write_file_at(g->fd, "cgroup.freeze", frozen ? "1" : "0");
+
+        return r == -ENOENT ? -EOPNOTSUPP : r;
+}
+
 /* The number after a key at the beginning of a line; with an empty key, the first number. */
 static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
 {
@@ -615,6 +684,54 @@ int cgroup_tasks_peak(Cgroup *g, uint64_t *ret)
 int cgroup_oom_kills(Cgroup *g, uint64_t *ret)
 {
         return read_number(g->fd, "memory.events", "oom_kill ", ret);
+}
+
+/* The sum of all numbers after a key such as "rbytes=", wherever it stands. */
+static uint64_t read_sum(int fd, const char *file, const char *key)
+{
+        _cleanup_free_ char *text = NULL;
+        uint64_t sum = 0;
+
+        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
+                return UINT64_MAX;
+        for (const char *at = text; (at = strstr(at, key));) {
+                at += strlen(key);
+                sum += strtoull(at, NULL, 10);
+        }
+        return sum;
+}
+
+static uint64_t count_lines(int fd, const char *file)
+{
+        _cleanup_free_ char *text = NULL;
+        uint64_t n = 0;
+
+        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
+                return UINT64_MAX;
+        for (const char *at = text; (at = strchr(at, '\n')); at++)
+                n++;
+        return n;
+}
+
+void cgroup_usage(const Cgroup *g, CgroupUsage *ret)
+{
+        const struct {
+                const char *file, *key;
+                uint64_t *at;
+        } numbers[] = {
+                {"cpu.stat",        "usage_usec ", &ret->cpu_usec   },
+                { "memory.current", "",            &ret->memory     },
+                { "memory.peak",    "",            &ret->memory_peak},
+                { "pids.current",   "",            &ret->tasks      },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                if (read_number(g->fd, numbers[i].file, numbers[i].key, numbers[i].at) < 0)
+                        *numbers[i].at = UINT64_MAX;
+        if (ret->tasks == UINT64_MAX) /* without the controller, those there are */
+                ret->tasks = count_lines(g->fd, "cgroup.threads");
+        ret->io_read = read_sum(g->fd, "io.stat", "rbytes=");
+        ret->io_write = read_sum(g->fd, "io.stat", "wbytes=");
 }
 
 int cgroup_hold(void)

@@ -22,8 +22,8 @@ typedef struct CgroupLimits {
 } CgroupLimits;
 
 /* Finds the node: `configured` (a path below the cgroup2 mount), or nsrootd-sessions.service beside our own
- * unit when systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup. What
- * an earlier daemon left below it empty is removed. -EOPNOTSUPP: this host has no cgroup v2 (sessions run
+ * unit when systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup.
+ * -EOPNOTSUPP: this host has no cgroup v2 (sessions run
  * without one). */
 int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret);
 Cgroups *cgroups_free(Cgroups *c); /* removes what is empty of its own making */
@@ -31,8 +31,14 @@ DEFINE_CLEANUP(Cgroups *, cgroups_free);
 unsigned cgroups_controllers(const Cgroups *c); /* CgroupController bits that sessions' limits can use */
 const char *cgroups_path(const Cgroups *c);     /* below the mount, for people */
 
+/* Removes what an earlier daemon left empty below the node: after what it left alive was found again. */
+void cgroups_tidy(Cgroups *c);
+
 /* Makes user-UID/ID with the limits that the controllers at hand can enforce. */
 int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret);
+/* The one that an earlier daemon made. -ENOENT: it is not there. */
+int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret);
+Cgroup *cgroup_leave(Cgroup *g); /* frees it, and leaves the directory to the next daemon; returns NULL */
 /* Removes the directory (again a little later if it is still busy: cgroups_sweep), and the user's when it
  * was the last. */
 Cgroup *cgroup_free(Cgroup *g);
@@ -40,9 +46,16 @@ DEFINE_CLEANUP(Cgroup *, cgroup_free);
 int cgroup_fd(const Cgroup *g);                   /* O_DIRECTORY, for CLONE_INTO_CGROUP; the cgroup's */
 const char *cgroup_path(const Cgroup *g);         /* below the mount: "/system.slice/…/user-1000/abc…" */
 int cgroup_kill(Cgroup *g);                       /* cgroup.kill; -EOPNOTSUPP before 5.14 */
+int cgroup_freeze(Cgroup *g, bool frozen);        /* cgroup.freeze; -EOPNOTSUPP before 5.2 */
 int cgroup_memory_peak(Cgroup *g, uint64_t *ret); /* -ENODATA where it is not to be had */
 int cgroup_tasks_peak(Cgroup *g, uint64_t *ret);
 int cgroup_oom_kills(Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
+
+/* What it uses now and has used; UINT64_MAX where this host does not say. */
+typedef struct CgroupUsage {
+        uint64_t cpu_usec, memory, memory_peak, tasks, io_read, io_write;
+} CgroupUsage;
+void cgroup_usage(const Cgroup *g, CgroupUsage *ret);
 /* Tries again to remove what was busy. How many are left. */
 size_t cgroups_sweep(Cgroups *c);
 

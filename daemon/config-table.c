@@ -84,8 +84,8 @@ const ConfigKey config_keys[] = {
 
         OF_USER("Sessions", "SessionsPerUser", KEY_COUNT, sessions_max, "256", 1, MANY,
                  .help = "Sessions a user may have at once."),
-        SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, MANY,
-                 .help = "Sessions of all users together."),
+        SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, 4096,
+                 .help = "Sessions of all users together; no more than can be handed on to the next daemon."),
         SESSIONS("IdRangeFirst", KEY_COUNT, id_range_first, "524288", 524288, 1879048191,
                  .help = "The first of the host's uids and gids that sessions are given, 65536 each."),
         SESSIONS("IdRangeLast", KEY_COUNT, id_range_last, "1879048191", 524288, 1879048191,
@@ -117,6 +117,8 @@ const ConfigKey config_keys[] = {
                .help = "Memory one process may lock (RLIMIT_MEMLOCK)."),
         LIMITS("FileSizeMax", KEY_SIZE, limits.file_size_max, "infinity", 4 * KIB, ANY,
                .help = "The size of one file (RLIMIT_FSIZE)."),
+        LIMITS("OutputKept", KEY_SIZE, limits.output_max, "1M", 16 * KIB, 64 * MIB,
+               .help = "How much of what a detached session prints is kept, the last of it."),
 
         POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
              .help = "How many sessions are kept warm for a user at most. No session is kept warm yet,"

@@ -28,6 +28,7 @@ typedef struct Limits {
         uint64_t memory_max, tasks_max, cpu_percent;
         uint64_t storage_max, storage_inodes, shm_max;
         uint64_t open_files_max, processes_max, memlock_max, file_size_max;
+        uint64_t output_max; /* what is kept of what a detached session prints */
 } Limits;
 
 /* What one user may have. */

@@ -1,7 +1,9 @@
 /* A connection is always in one phase, and a table says what a phase reads and how long it may last. Every
  * way in (the event loop, an answer) ends in watch(), which makes the event sources agree with the phase. */
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "connection.h"
 #include "link.h"
@@ -29,7 +31,8 @@ static const bool phase_reads[] = {
 struct Connection {
         unsigned refs; /* the one of being open, and one of each handler that runs */
         Phase phase;
-        bool in_handler; /* our own, which watches at its end */
+        bool in_handler;   /* our own, which watches at its end */
+        bool is_handed_on; /* the socket has another owner */
         Peer peer;
         Link *link;
         char *refusal;
@@ -178,6 +181,10 @@ static int serve(Connection *c, uint32_t revents)
                 int r = link_flush(c->link);
                 if (r != 0)
                         return MIN(r, 0);
+                if (c->phase == PHASE_CALL) {
+                        c->handlers->drained(c->userdata);
+                        return 0;
+                }
         }
         return phase_reads[c->phase] ? read_message(c) : 0;
 }
@@ -266,7 +273,8 @@ void connection_close(Connection *c)
         c->phase = PHASE_CLOSED;
         c->io = sd_event_source_disable_unref(c->io);
         c->timer = sd_event_source_disable_unref(c->timer);
-        hand_over_leftovers(c);
+        if (!c->is_handed_on)
+                hand_over_leftovers(c);
         c->link = link_free(c->link);
         c->handlers->closed(c->userdata);
         connection_unref(c);
@@ -290,6 +298,22 @@ const Peer *connection_peer(const Connection *c)
 bool connection_has_backlog(const Connection *c)
 {
         return link_queued(c->link) > 0;
+}
+
+int connection_hand_on(Connection *c, int *ret)
+{
+        int fd = -EBADF, r = connection_has_backlog(c) || c->phase >= PHASE_DOOMED ? -EAGAIN : 0;
+
+        if (r >= 0)
+                fd = fcntl(link_fd(c->link), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (r >= 0 && fd < 0)
+                r = -errno;
+        connection_doom(c);
+        if (r < 0)
+                return r;
+        c->is_handed_on = true;
+        *ret = fd;
+        return 0;
 }
 
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds)

@@ -17,6 +17,8 @@ typedef struct ConnectionHandlers {
         /* Before `closed`: takes what of the peer's is to be closed with it, descriptors of half a message
          * and maybe the socket. May be called several times. */
         void (*leftover)(Fds *fds, void *userdata);
+        /* All that waited for the peer to read is read, while a message is in hand. */
+        void (*drained)(void *userdata);
         /* Once, whoever closes it, also from within connection_close. The Connection is not to be used
          * after. */
         void (*closed)(void *userdata);
@@ -38,6 +40,10 @@ const Peer *connection_peer(const Connection *c);
 int connection_send(Connection *c, const char *text, size_t length, Fds *fds);
 /* Whether some of what was sent waits for the peer to read. */
 bool connection_has_backlog(const Connection *c);
+/* Somebody goes on with the socket, by another protocol: *ret is the caller's copy of it, and nothing
+ * happens to it when the connection is closed, which will be soon. -EAGAIN: the peer has not read all that
+ * was sent; this and other failures only close the connection. */
+int connection_hand_on(Connection *c, int *ret);
 /* The message in hand gets no answer, so that nobody waits: what is done about it survives a hang-up. */
 void connection_expects_no_answer(Connection *c);
 /* The message in hand is dealt with; the next may be read. */

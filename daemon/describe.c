@@ -37,7 +37,7 @@ static struct json_object *strings(char *const *list)
         return array;
 }
 
-static struct json_object *timestamp(uint64_t realtime_usec)
+struct json_object *describe_timestamp(uint64_t realtime_usec)
 {
         struct json_object *o = realtime_usec ? json_object_new_object() : NULL;
 
@@ -101,6 +101,22 @@ static const char *state_name(SessionState s)
         return names[s];
 }
 
+struct json_object *describe_limits(const Limits *l)
+{
+        struct json_object *o = json_object_new_object();
+
+        if (!o)
+                return NULL;
+        describe_put_number(o, "memoryMaxBytes", l->memory_max);
+        describe_put_number(o, "tasksMax", l->tasks_max);
+        describe_put_number(o, "cpuQuotaPercent", l->cpu_percent);
+        describe_put_number(o, "storageMaxBytes", l->storage_max);
+        describe_put_number(o, "storageMaxInodes", l->storage_inodes);
+        describe_put_number(o, "fileSizeMaxBytes", l->file_size_max);
+        describe_put_number(o, "openFilesMax", l->open_files_max);
+        return o;
+}
+
 struct json_object *describe_session(const Session *s)
 {
         const Spec *spec = session_spec(s);
@@ -112,18 +128,19 @@ struct json_object *describe_session(const Session *s)
         describe_put_text(o, "name", spec->name);
         describe_put_text(o, "root", session_root(s));
         describe_put_number(o, "ownerUid", session_owner(s));
-        describe_put_text(o, "state", state_name(session_state(s)));
+        describe_put_text(o, "state", session_is_paused(s) ? "paused" : state_name(session_state(s)));
         describe_put(o, "arguments", strings(spec->arguments));
         describe_put_text(o, "user", spec->user);
         describe_put_text(o, "hostname", spec->hostname);
         describe_put_text(o, "network", "none");
         describe_put_flag(o, "readOnly", spec->read_only == 1);
         describe_put_flag(o, "terminal", spec->terminal == 1);
-        describe_put_flag(o, "detached", false);
+        describe_put_flag(o, "detached", spec->detached == 1);
+        describe_put(o, "limits", describe_limits(session_limits(s)));
         describe_put(o, "leader", process(session_leader(s)));
         describe_put_text(o, "controlGroup", session_cgroup(s));
-        describe_put(o, "startTimestamp", timestamp(session_started_realtime(s)));
-        describe_put(o, "exitTimestamp", timestamp(session_exited_realtime(s)));
+        describe_put(o, "startTimestamp", describe_timestamp(session_started_realtime(s)));
+        describe_put(o, "exitTimestamp", describe_timestamp(session_exited_realtime(s)));
         describe_put(o, "result", describe_result(session_result(s)));
         return o;
 }

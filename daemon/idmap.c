@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,16 @@
 /* The user namespace of a process that does nothing else than to be in it. Root inside is nobody in
  * particular outside: it is never used. */
 #define ID_MAP "0 65534 1\n"
+
+/* Until it is killed, also if nobody is left to do that: it would hold all that the daemon did, and the next
+ * one would find the state directory in use. */
+static _noreturn_ void sleep_in(pid_t parent)
+{
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+                _exit(EXIT_FAILURE);
+        for (;;)
+                pause();
+}
 
 /* It shares the descriptors, so that its end closes no copy of what a client lent, which might wait. */
 static int clone_sleeper(pid_t *ret_pid)
@@ -23,13 +34,12 @@ static int clone_sleeper(pid_t *ret_pid)
                 .pidfd = (uintptr_t)&pidfd,
                 .exit_signal = SIGCHLD,
         };
-        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+        pid_t parent = getpid(), pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
         if (pid < 0)
                 return -errno;
         if (pid == 0)
-                for (;;)
-                        pause();
+                sleep_in(parent);
         *ret_pid = pid;
         return pidfd;
 }

@@ -16,6 +16,7 @@
 #include "caller.h"
 #include "cgroup.h"
 #include "config.h"
+#include "fdstore.h"
 #include "host.h"
 #include "idrange.h"
 #include "launcher.h"
@@ -29,6 +30,8 @@
 #include "sessions.h"
 #include "slots.h"
 #include "stage.h"
+#include "takeup.h"
+#include "unit-job.h"
 
 #define STOP_TIMEOUT (2 * USEC_PER_SEC)
 
@@ -44,11 +47,13 @@ typedef struct Manager {
         Roots *roots;
         Sessions *sessions;
         Server *server;
+        PassedFds passed; /* by the service manager; until it is used */
         Service service;
         Methods methods;
         sd_event_source *status; /* when the service manager is told what changed */
         sd_event_source *counts; /* when the log says how much was left out of it */
         size_t told_sessions;
+        bool leaves_sessions; /* to the descriptor store, and the next daemon */
         char *reload_failure; /* why the last one failed; NULL: it did not */
 } Manager;
 
@@ -268,12 +273,20 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
         return sd_event_exit(m->event, 0);
 }
 
-/* Sessions first, so that who waits for one is told how it ended. */
+/* Where the service manager keeps the sessions' descriptors, it also decides about them: restarted, it hands
+ * them on; stopped, it drops them, and they end. In that case it is better told: who waits for a session
+ * learns how it ended. Without one sessions end with us, and so first, for the same reason. */
 static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         Manager *m = userdata;
 
+        if (m->methods.stopping)
+                return 0;
         (void)sd_notify(false, "STOPPING=1");
+        if (fdstore_exists() && !unit_job_is_stop()) {
+                m->leaves_sessions = true;
+                return sd_event_exit(m->event, 0);
+        }
         m->methods.stopping = true;
         (void)sd_event_add_time_relative(m->event, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT, 0, on_stop_timeout,
                                          m);
@@ -400,6 +413,44 @@ static int make_roots(Manager *m)
         return roots_new(m->event, m->state_fd, m->config, m->options->fetch_path, &m->roots);
 }
 
+/* The root that a session of an earlier daemon has, if it is still the one of that name. */
+static void find_root_of(Manager *m, Session *s)
+{
+        _cleanup_error_ Error e = {};
+        struct stat st;
+        Root *root;
+
+        if (!session_tree(s) || roots_get(m->roots, session_root(s), &root, &e) <= 0)
+                return;
+        if (fstat(root_tree_fd(root), &st) >= 0 && st.st_ino == session_tree(s))
+                session_use_root(s, root);
+        else
+                root_unref(root);
+}
+
+/* What earlier daemons left and no session uses any more goes. */
+static int tidy(Manager *m)
+{
+        _cleanup_free_ uint64_t *trees = NULL;
+        size_t n = 0, cursor = 0;
+        Session *s;
+
+        trees = calloc(sessions_live(m->sessions) + 1, sizeof(*trees));
+        if (!trees)
+                return -ENOMEM;
+        while ((s = sessions_next(m->sessions, 0, &cursor)))
+                if (session_is_live(s)) {
+                        find_root_of(m, s);
+                        trees[n++] = session_tree(s);
+                }
+        roots_tidy(m->roots, trees, n);
+        if (m->cgroups)
+                cgroups_tidy(m->cgroups);
+        if (n > 0)
+                log_info("Took up %zu session%s of an earlier nsrootd.", n, n == 1 ? "" : "s");
+        return 0;
+}
+
 static int make_sessions(Manager *m)
 {
         const SessionHost host = { .event = m->event,
@@ -443,23 +494,61 @@ static int make_server(Manager *m)
                                 .roots = m->roots,
                                 .host = m->host,
                                 .cgroups = m->cgroups };
+        sessions_on_changed(m->sessions, methods_on_changed, &m->methods);
         return r < 0 ? r : methods_add(&m->methods, m->server);
+}
+
+/* Sockets to listen on have whatever name their unit gives them; what else is kept for us has ours. What is
+ * neither is closed, and is not to come again. */
+static int use_passed(TakeUp *t, const char *name, int *fd)
+{
+        int r;
+
+        if (sd_is_socket(*fd, AF_UNIX, SOCK_STREAM, true) > 0)
+                return 0; /* listen_passed takes it */
+        r = take_up_add(t, name, TAKE_FD(*fd));
+        if (r != -ENOENT)
+                return r;
+        log_warning("The service manager keeps something that is none of nsrootd's: \"%s\". It is closed.",
+                    name);
+        fdstore_remove(name);
+        return 0;
+}
+
+static int receive_passed(Manager *m)
+{
+        return fdstore_receive(&m->passed);
+}
+
+static int take_up_sessions(Manager *m)
+{
+        _cleanup_(take_up_freep) TakeUp *t = NULL;
+        int r = take_up_new(&t);
+
+        for (size_t i = 0; i < m->passed.n && r >= 0; i++)
+                r = use_passed(t, m->passed.names[i], &m->passed.fds[i]);
+        if (r < 0)
+                return r;
+        take_up_all(t, m->sessions);
+        return 0;
 }
 
 static int listen_passed(Manager *m)
 {
-        int n = sd_listen_fds(true);
-        int r = n;
+        size_t n = 0;
+        int r = 0;
 
-        if (n == 0) {
-                log_error("There is nothing to listen on: start nsrootd by 'systemctl start "
-                          "nsrootd.socket', or with "
-                          "--listen PATH.");
-                return -EINVAL;
-        }
-        for (int i = 0; i < n && r >= 0; i++)
-                r = server_listen(m->server, SD_LISTEN_FDS_START + i);
-        return r;
+        for (size_t i = 0; i < m->passed.n && r >= 0; i++)
+                if (m->passed.fds[i] >= 0) {
+                        r = server_listen(m->server, TAKE_FD(m->passed.fds[i]));
+                        n++;
+                }
+        if (n > 0)
+                return r;
+        log_error(
+                "There is nothing to listen on: start nsrootd by 'systemctl start nsrootd.socket', or with "
+                "--listen PATH.");
+        return -EINVAL;
 }
 
 static int listen_on(Manager *m)
@@ -491,6 +580,7 @@ static const struct {
         const char *what;
 } steps[] = {
         {raise_descriptor_limit, "raise the limit on descriptors"          },
+        { receive_passed,        "receive what the service manager passes" },
         { reduce_privileges,     "give up privileges"                      },
         { make_event,            "make an event loop"                      },
         { isolate,               "make a mount namespace"                  },
@@ -503,6 +593,8 @@ static const struct {
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },
         { make_sessions,         "make the table of sessions"              },
+        { take_up_sessions,      "take up the sessions there are"          },
+        { tidy,                  "tidy what earlier daemons left"          },
         { watch_status,          "watch the number of sessions"            },
         { make_server,           "make the Varlink server"                 },
         { listen_on,             "listen"                                  },
@@ -525,7 +617,9 @@ static void manager_done(Manager *m)
         sd_event_source_disable_unref(m->counts);
         if (m->server)
                 server_free(m->server);
-        if (m->sessions)
+        if (m->sessions && m->leaves_sessions)
+                sessions_leave(m->sessions);
+        else if (m->sessions)
                 sessions_free(m->sessions);
         if (m->roots)
                 roots_free(m->roots);
@@ -539,6 +633,7 @@ static void manager_done(Manager *m)
                 host_free(m->host);
         if (m->config)
                 config_free(m->config);
+        passed_fds_done(&m->passed);
         free(m->reload_failure);
         close_fd(m->state_fd);
         sd_event_unref(m->event);
@@ -562,7 +657,7 @@ int manager_run(const ManagerOptions *options)
         log_with_fields();
         log_info("nsrootd %s is ready; sessions' cgroups: %s.", NSROOT_VERSION,
                  m.cgroups ? cgroups_path(m.cgroups) : "none");
-        (void)sd_notify(false, "READY=1\nSTATUS=0 sessions.");
+        tell_status(&m, "READY=1\n");
         r = sd_event_loop(m.event);
         return r < 0 ? complain(r, "run the event loop") : 0;
 }

@@ -53,22 +53,6 @@ static struct json_object *host(const Methods *m)
         return o;
 }
 
-static struct json_object *limits(const Limits *l)
-{
-        struct json_object *o = json_object_new_object();
-
-        if (!o)
-                return NULL;
-        describe_put_number(o, "memoryMaxBytes", l->memory_max);
-        describe_put_number(o, "tasksMax", l->tasks_max);
-        describe_put_number(o, "cpuQuotaPercent", l->cpu_percent);
-        describe_put_number(o, "storageMaxBytes", l->storage_max);
-        describe_put_number(o, "storageMaxInodes", l->storage_inodes);
-        describe_put_number(o, "fileSizeMaxBytes", l->file_size_max);
-        describe_put_number(o, "openFilesMax", l->open_files_max);
-        return o;
-}
-
 /* The names of those the caller may use. */
 static struct json_object *roots_of(const Config *c, const Caller *caller)
 {
@@ -98,7 +82,7 @@ static struct json_object *allowance(const Methods *m, const Caller *caller)
         describe_put_flag(o, "changesRoots", a.change_roots);
         describe_put(o, "roots", roots_of(m->config, caller));
         describe_put_text(o, "defaultRoot", m->config->default_root);
-        describe_put(o, "limits", limits(&a.limits));
+        describe_put(o, "limits", describe_limits(&a.limits));
         return o;
 }
 

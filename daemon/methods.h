@@ -15,6 +15,7 @@ typedef struct Methods {
         Host *host;
         Cgroups *cgroups; /* NULL: this host has none of use */
         bool stopping;    /* nothing new is started */
+        struct Subscriber *subscribers;
         Interface session_interface, root_interface;
 } Methods;
 
@@ -24,8 +25,37 @@ int methods_add(Methods *m, Server *s);
 /* methods-session.c and methods-root.c */
 extern const Method session_methods[], root_methods[];
 
-/* methods-host.c: the one of org.nsroot.session that is about no session. */
-int method_describe(Call *c, struct json_object *parameters, void *userdata, Error *e);
+/* Those of org.nsroot.session that have files of their own: methods-run, -exec, -output, -watch and -host.
+ */
+#define METHOD(name) int method_##name(Call *c, struct json_object *parameters, void *userdata, Error *e)
+METHOD(run);
+METHOD(exec);
+METHOD(attach);
+METHOD(logs);
+METHOD(resize);
+METHOD(subscribe);
+METHOD(statistics);
+METHOD(describe);
+#undef METHOD
+
+/* methods-session.c. What is not there and what is not the caller's are the same answer: NoSuchSession. */
+int methods_find(const Methods *m, Call *c, const char *id, Session **ret, Error *e);
+/* SessionExited with the result; 0. */
+int methods_answer_exited(Call *c, const Session *s);
+
+/* methods-watch.c: tells the subscribers. */
+void methods_on_changed(Session *s, void *userdata);
+
+/* methods-lent.c. What is set in ret, on failure too, is for lent_close_all. -EREMOTEIO: BadFileDescriptor.
+ */
+#define LENT_MAX 4 /* stdin, stdout, stderr, lifeline */
+int lent_take_all(Call *c, const Spec *spec, int ret[static LENT_MAX], Error *e);
+/* As soon as the session has them, and before the call ends: a copy here would keep a pipe's other end
+ * waiting. */
+void lent_close_all(Call *c, int fds[static LENT_MAX]);
+/* A lifeline where the caller gave none. What is held of it is the caller's end, to be closed with the
+ * connection; that it ends with this process is what has to happen, for so does the connection. */
+int lent_need_lifeline(Spec *spec, int fds[static LENT_MAX], int *ret_held);
 
 /* methods-root.c: how far a root is that is being made; {state, doneBytes, totalBytes}. */
 struct json_object *describe_progress(const PullProgress *p);

@@ -80,7 +80,7 @@ static int build_environment(const Spec *spec, const RootConfig *root, char ***r
 {
         static char *const term[] = { (char *)FALLBACK_TERM, NULL };
         char *const *const sources[] = { default_environment, spec->terminal == 1 ? term : NULL,
-                                         root->default_environment, spec->environment };
+                                         root ? root->default_environment : NULL, spec->environment };
         _cleanup_free_ char **list = NULL;
         size_t room = 1;
         int r;
@@ -117,7 +117,7 @@ char *const *plan_arguments(const Spec *spec, const RootConfig *root)
 {
         if (spec->arguments)
                 return spec->arguments;
-        return root->default_arguments ? root->default_arguments : default_arguments;
+        return root && root->default_arguments ? root->default_arguments : default_arguments;
 }
 
 /* The strings of an order one after the other: arguments, environment, user, working directory. */
@@ -179,11 +179,14 @@ static void build_limits(const Limits *limits, OrderSpawn *ret)
         }
 }
 
-static uint32_t build_flags(const Spec *spec)
+static uint32_t build_flags(const Spec *spec, uint64_t command)
 {
         static const uint32_t stdio[] = { SPAWN_STDIN, SPAWN_STDOUT, SPAWN_STDERR };
-        uint32_t flags = SPAWN_MAIN | (spec->terminal == 1 ? SPAWN_TERMINAL : 0) |
+        uint32_t flags = (spec->terminal == 1 ? SPAWN_TERMINAL : 0) |
                          (spec->lifeline != FIELD_ABSENT ? SPAWN_LIFELINE : 0);
+
+        if (command == ORDER_MAIN_COMMAND)
+                flags |= SPAWN_MAIN | SPAWN_RING | (spec->detached == 1 ? SPAWN_CAPTURE : 0);
 
         for (size_t i = 0; i < ELEMENTSOF(stdio); i++)
                 if (spec->stdio[i] != FIELD_ABSENT)
@@ -191,19 +194,29 @@ static uint32_t build_flags(const Spec *spec)
         return flags;
 }
 
-int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, int oom_score_adj,
-               ChildPlan *child, SpawnPlan *spawn)
+int plan_command(const Limits *limits, const Spec *spec, const RootConfig *root, uint64_t command,
+                 SpawnPlan *ret)
 {
-        SpawnPlan s = { .order = { .header = ORDER_INIT(ORDER_SPAWN, 1) } };
+        SpawnPlan s = { .order = { .header = ORDER_INIT(ORDER_SPAWN, command) } };
         int r = build_blob(spec, root, &s);
 
         if (r < 0)
                 return r;
-        s.order.flags = build_flags(spec);
+        s.order.flags = build_flags(spec, command);
         s.order.columns = (uint16_t)(spec->columns == FIELD_ABSENT ? 80 : spec->columns);
         s.order.rows = (uint16_t)(spec->rows == FIELD_ABSENT ? 24 : spec->rows);
         build_limits(limits, &s.order);
-        *spawn = s;
+        *ret = s;
+        return 0;
+}
+
+int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, int oom_score_adj,
+               ChildPlan *child, SpawnPlan *spawn)
+{
+        int r = plan_command(limits, spec, root, ORDER_MAIN_COMMAND, spawn);
+
+        if (r < 0)
+                return r;
         *child = (ChildPlan){ .read_only = spec->read_only == 1,
                               .storage_max = limits->storage_max,
                               .storage_inodes = limits->storage_inodes,

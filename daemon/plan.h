@@ -21,7 +21,7 @@ typedef struct ChildPlan {
         char shm[64];
 } ChildPlan;
 
-/* The first command, as an order: the structure and the strings that follow it. */
+/* A command, as an order: the structure and the strings that follow it. */
 typedef struct SpawnPlan {
         OrderSpawn order;
         char *blob; /* owned */
@@ -41,6 +41,10 @@ struct Spec;
  * takes). */
 int plan_build(const struct Limits *limits, const struct Spec *spec, const struct RootConfig *root,
                int oom_score_adj, ChildPlan *child, SpawnPlan *spawn);
+/* One more command, or the first: its order, by the same rules. root may be NULL: it is not configured any
+ * more. */
+int plan_command(const struct Limits *limits, const struct Spec *spec, const struct RootConfig *root,
+                 uint64_t command, SpawnPlan *ret);
 void plan_done(SpawnPlan *spawn);
 /* What is run: the request's arguments, else the root's, else a shell. Never NULL; not the caller's. */
 char *const *plan_arguments(const struct Spec *spec, const struct RootConfig *root);

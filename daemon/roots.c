@@ -503,9 +503,9 @@ int roots_set_config(Roots *r, const Config *config)
  * ------------------------------------------------------------------------------- */
 
 /* What cannot be removed now is removed later, and until then it is in nobody's way. */
-static void clean_store(const Roots *r)
+void roots_tidy(Roots *r, const uint64_t *used, size_t n_used)
 {
-        int k = store_clean(&r->store);
+        int k = store_clean(&r->store, used, n_used); /* trees that have found their names again stay */
 
         if (k == -EROFS)
                 log_warning("The state directory is on a read-only filesystem: roots that are there can be "
@@ -528,8 +528,6 @@ int roots_new(sd_event *event, int state_fd, const Config *config, const char *f
         k = store_open(state_fd, &r->store);
         if (k >= 0)
                 k = roots_set_config(r, config);
-        if (k >= 0)
-                clean_store(r); /* trees that have found their names again stay */
         if (k < 0)
                 return k;
         *ret = TAKE_PTR(r);

@@ -37,9 +37,11 @@ typedef struct RootsHandlers {
 } RootsHandlers;
 
 /* state_fd: the state directory (stays the caller's, outlives the Roots); it must be ours and not writable
- * by others, or -EPERM, and no other daemon's, or -EBUSY. What earlier daemons left is removed. fetch_path:
- * the nsroot-fetch program. */
+ * by others, or -EPERM, and no other daemon's, or -EBUSY. fetch_path: the nsroot-fetch program. */
 int roots_new(sd_event *event, int state_fd, const Config *config, const char *fetch_path, Roots **ret);
+/* Removes what earlier daemons left, but for the trees that sessions of theirs still use, by the inodes of
+ * their directories. */
+void roots_tidy(Roots *r, const uint64_t *used, size_t n_used);
 Roots *roots_free(Roots *r); /* waits still open are finished with -ECANCELED */
 DEFINE_CLEANUP(Roots *, roots_free);
 /* A cached root that none of its sources would give any more, since its digest is another or the source is

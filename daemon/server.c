@@ -70,6 +70,13 @@ static void on_leftover(Fds *fds, void *userdata)
         client_close_fds(userdata, fds);
 }
 
+static void on_drained(void *userdata)
+{
+        Client *client = userdata;
+
+        call_drained(client->call);
+}
+
 static void on_closed(void *userdata)
 {
         Client *client = userdata;
@@ -91,6 +98,7 @@ static void on_closed(void *userdata)
 static const ConnectionHandlers client_handlers = {
         .message = on_message,
         .leftover = on_leftover,
+        .drained = on_drained,
         .closed = on_closed,
 };
 

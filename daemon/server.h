@@ -88,6 +88,7 @@ const Interface *server_find_interface(const Server *s, const char *name, size_t
 
 const Peer *call_peer(const Call *c);
 bool call_more(const Call *c);
+bool call_upgrade(const Call *c);
 /* Takes descriptor `index` of the call's message. -EBADF: there is none, or it was taken already. */
 int call_take_fd(Call *c, int64_t index);
 /* Closes what the caller lent and call_take_fd gave, all of *fds, without waiting for it: a close may take
@@ -95,6 +96,8 @@ int call_take_fd(Call *c, int64_t index);
 void call_close_fds(Call *c, Fds *fds);
 /* Whether the caller has not read all that was sent: who has only news can leave some out. */
 bool call_has_backlog(const Call *c);
+/* Run whenever the caller has read all that was sent, after it had not; NULL to unset. */
+void call_on_drained(Call *c, void (*drained)(Call *c, void *userdata), void *userdata);
 /* Run when the connection is gone before the call was answered; NULL to unset. */
 void call_on_gone(Call *c, void (*gone)(Call *c, void *userdata), void *userdata);
 /* From now on this connection waits for a foreground session: not counted against its user's, never
@@ -108,4 +111,7 @@ void call_notify(Call *c, struct json_object *parameters, Fds *fds);
 void call_reply(Call *c, struct json_object *parameters, Fds *fds);
 void call_error(Call *c, const Error *e);
 void call_error_object(Call *c, const char *name, struct json_object *parameters); /* taken */
+/* For a call with `upgrade`: {}, after which the connection is no Varlink any more. Ends the call. A copy of
+ * the socket, which is the caller's; or negative, and there is nothing to go on with. */
+int call_reply_upgraded(Call *c);
 void call_fail(Call *c, int r); /* io.systemd.System{errno, errnoName} */

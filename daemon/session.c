@@ -1,51 +1,19 @@
-/* See session.h. */
-#include "session.h"
-
+/* A session's life, by session.h: what its init and the kernel say of it, and what it is told. */
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "plan.h"
+#include "output.h"
 #include "session-log.h"
+#include "session-private.h"
 
-#define START_TIMEOUT        (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
-#define REAP_PATIENCE_MSEC   500
-#define MAIN_COMMAND         1
-#define ARGUMENTS_SHOWN      32
-#define ARGUMENT_BYTES_SHOWN 512
-#define ELLIPSIS             "\u2026"
-
-struct Session {
-        const SessionHost *host;
-        char id[SESSION_ID_LENGTH + 1];
-        Spec spec;
-        char *root_name;
-        uid_t owner;
-        Limits limits;
-
-        SessionState state;
-        bool was_started, is_start_logged, has_result_event, is_stopping, is_killed;
-        Cause kill_cause;
-        SessionResult result;
-        uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
-        SessionWatch *watches;
-
-        /* While it lives */
-        Root *root;
-        Cgroup *cgroup;
-        char *cgroup_path;
-        uint32_t first_id;
-        bool has_range;
-        pid_t pid;
-        int pidfd, control;
-        sd_event_source *control_source, *pidfd_source, *timer;
-};
+#define START_TIMEOUT      (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
+#define REAP_PATIENCE_MSEC 500
 
 const char *cause_name(Cause c)
 {
@@ -86,6 +54,48 @@ void session_unwatch(SessionWatch *w)
                         break;
                 }
         w->session = NULL;
+}
+
+static OutputWatch **find_output_watch(OutputWatch *w)
+{
+        OutputWatch **p = &w->session->output_watches;
+
+        while (*p && *p != w)
+                p = &(*p)->next;
+        return p;
+}
+
+void session_unwatch_output(OutputWatch *w)
+{
+        OutputWatch **p = w->session ? find_output_watch(w) : NULL;
+
+        if (p && *p)
+                *p = w->next;
+        w->session = NULL;
+}
+
+/* Tells all who wait now; who is told may wait again at once. */
+static void tell_output(Session *s, bool is_over)
+{
+        OutputWatch *told = TAKE_PTR(s->output_watches);
+
+        for (OutputWatch *w = told; w; w = w->next)
+                w->session = NULL;
+        while (told) {
+                OutputWatch *w = told;
+
+                told = w->next;
+                if (is_over)
+                        w->ended(w);
+                else
+                        w->more(w);
+        }
+}
+
+void session_changed(Session *s)
+{
+        session_save(s);
+        s->host->on_changed(s, s->host->userdata);
 }
 
 static void tell_started(Session *s, int pty)
@@ -145,6 +155,34 @@ static Cause find_cause(const Session *s)
         return s->is_killed ? s->kill_cause : CAUSE_INIT_DIED;
 }
 
+/* What its init wrote down, where its word did not come: an earlier daemon may have read that. */
+static void read_result(Session *s)
+{
+        RingResult r;
+
+        if (s->has_result_event || output_result(s->output_fd, ORDER_MAIN_COMMAND, &r) < 0)
+                return;
+        if (!s->was_started) {
+                s->was_started = true;
+                s->started_monotonic = r.started_usec;
+        }
+        if (!(r.flags & RING_ENDED))
+                return;
+        s->has_result_event = true;
+        s->result.status = r.status;
+        s->result.user_usec = r.user_usec;
+        s->result.system_usec = r.system_usec;
+        s->exited_monotonic = r.ended_usec;
+}
+
+static void note_ending(Session *s, uint32_t reason)
+{
+        if (s->is_killed || !reason)
+                return;
+        s->is_killed = true;
+        s->kill_cause = reason == END_DISCONNECTED ? CAUSE_DISCONNECTED : CAUSE_STOPPED;
+}
+
 static void complete_result(Session *s)
 {
         SessionResult *r = &s->result;
@@ -163,17 +201,34 @@ static void complete_result(Session *s)
                 r->tasks_peak = RESULT_NONE;
 }
 
+/* Kept for who comes later: what it printed, and how its commands ended. Where there is neither, the next
+ * daemon needs no output to take it up. */
+static void drop_output(Session *s)
+{
+        if (s->spec.detached != 1 && output_commands(s->output_fd) == 0)
+                s->output_fd = close_fd(s->output_fd);
+}
+
+/* First the state: whatever happens to us from here on, the result is known. */
 static void finish(Session *s)
 {
+        read_result(s);
+        note_ending(s, output_end_reason(s->output_fd));
         complete_result(s);
-        release(s);
         s->state = SESSION_EXITED;
+        s->is_paused = false;
+        session_keep_end(s);
+        release(s);
         session_log_end(s, s->is_start_logged);
         s->host->on_exited(s, s->host->userdata);
+        s->host->on_changed(s, s->host->userdata);
+        tell_output(s, true);
+        session_end_commands(s);
+        drop_output(s);
         tell_ended(s);
 }
 
-static void kill_init(Session *s)
+void session_kill_init(Session *s)
 {
         if (s->cgroup)
                 (void)cgroup_kill(s->cgroup);
@@ -187,7 +242,8 @@ void session_kill(Session *s, Cause cause)
                 return;
         s->is_killed = true;
         s->kill_cause = cause;
-        kill_init(s);
+        session_save(s);
+        session_kill_init(s);
 }
 
 static void on_started(Session *s, const OrderMessage *m)
@@ -203,6 +259,7 @@ static void on_started(Session *s, const OrderMessage *m)
         s->started_monotonic = e.monotonic_usec;
         s->started_realtime = now_usec(CLOCK_REALTIME);
         s->is_start_logged = session_log_start(s);
+        session_changed(s);
 }
 
 static void on_failed(Session *s, const OrderMessage *m)
@@ -215,6 +272,7 @@ static void on_failed(Session *s, const OrderMessage *m)
                                              .error = e.error ? (int)(e.error & INT32_MAX) : EIO };
 }
 
+/* Its pidfd says when all of it is gone. */
 static void on_exited(Session *s, const OrderMessage *m)
 {
         EventExited e;
@@ -232,10 +290,18 @@ static void on_ending(Session *s, const OrderMessage *m)
         EventEnding e;
 
         order_copy(m, &e, sizeof(e));
-        if (s->is_killed)
-                return;
-        s->is_killed = true;
-        s->kill_cause = e.reason == END_DISCONNECTED ? CAUSE_DISCONNECTED : CAUSE_STOPPED;
+        note_ending(s, e.reason);
+        session_save(s);
+}
+
+static void on_output(Session *s, const OrderMessage *m)
+{
+        tell_output(s, false);
+}
+
+static bool is_about_command(const OrderMessage *m)
+{
+        return m->header->command != 0 && m->header->command != ORDER_MAIN_COMMAND;
 }
 
 /* One message of the session's init, or, before there is one, of the child. */
@@ -249,9 +315,14 @@ static void on_event(Session *s, OrderMessage *m)
                 { EVENT_FAILED, on_failed },
                 { EVENT_EXITED, on_exited },
                 { EVENT_ENDING, on_ending },
+                { EVENT_OUTPUT, on_output },
         };
         bool was_starting = s->state == SESSION_STARTING;
 
+        if (is_about_command(m)) {
+                session_on_command_event(s, m);
+                return;
+        }
         for (size_t i = 0; i < ELEMENTSOF(handlers); i++)
                 if (handlers[i].type == m->header->type)
                         handlers[i].handle(s, m);
@@ -314,7 +385,7 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
-static int add_sources(Session *s)
+int session_listen(Session *s)
 {
         int r = sd_event_add_io(s->host->event, &s->control_source, s->control, EPOLLIN, on_control_io, s);
 
@@ -322,179 +393,39 @@ static int add_sources(Session *s)
                 r = sd_event_add_io(s->host->event, &s->pidfd_source, s->pidfd, EPOLLIN, on_pidfd_io, s);
         if (r >= 0) /* what it has to say comes before that it is gone */
                 r = sd_event_source_set_priority(s->pidfd_source, SD_EVENT_PRIORITY_NORMAL + 1);
-        if (r >= 0)
-                r = sd_event_add_time_relative(s->host->event, &s->timer, CLOCK_MONOTONIC, START_TIMEOUT, 0,
-                                               on_start_timeout, s);
         return r;
 }
 
-static int random_id(char ret[static SESSION_ID_LENGTH + 1])
+static int set_timer(Session *s, uint64_t usec, sd_event_time_handler_t handler)
 {
-        static const char alphabet[32] = "abcdefghijklmnopqrstuvwxyz234567";
-        uint8_t bytes[SESSION_ID_LENGTH];
-
-        if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-                return -errno;
-        for (size_t i = 0; i < SESSION_ID_LENGTH; i++)
-                ret[i] = alphabet[bytes[i] % 32];
-        ret[SESSION_ID_LENGTH] = '\0';
-        return 0;
+        s->timer = sd_event_source_disable_unref(s->timer);
+        return sd_event_add_time_relative(s->host->event, &s->timer, CLOCK_MONOTONIC, usec, 0, handler, s);
 }
 
-static void strings_free(char **list)
+int session_expect_start(Session *s)
 {
-        for (char **s = list; s && *s; s++)
-                free(*s);
-        free(list);
+        return set_timer(s, START_TIMEOUT, on_start_timeout);
 }
 
-/* What is shown of a command line: a list of a thousand sessions must fit into one reply, and into memory.
- */
-static char **abridge(char *const *list)
+int session_expect_stop(Session *s, uint64_t timeout_usec)
 {
-        char **copy = calloc(ARGUMENTS_SHOWN + 1, sizeof(*copy));
-        size_t left = ARGUMENT_BYTES_SHOWN;
-
-        for (size_t i = 0; copy && list[i] && i < ARGUMENTS_SHOWN; i++) {
-                size_t n = strlen(list[i]);
-                bool fits = n <= left && i + 1 < ARGUMENTS_SHOWN;
-
-                copy[i] = strdup(fits ? list[i] : ELLIPSIS);
-                if (!copy[i]) {
-                        strings_free(copy);
-                        return NULL;
-                }
-                if (!fits)
-                        break;
-                left -= n;
-        }
-        return copy;
+        return set_timer(s, timeout_usec, on_stop_timeout);
 }
 
-/* A session that is described knows what it runs; its environment, which may hold secrets, it does not keep.
- */
-static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
+Session *session_alloc(const SessionHost *host)
 {
-        char **shown = abridge(plan_arguments(spec, root));
+        Session *s = calloc(1, sizeof(*s));
 
-        if (!spec->hostname)
-                spec->hostname = strdup(root->name);
-        if (!shown || !spec->hostname) {
-                strings_free(shown);
-                return -ENOMEM;
-        }
-        strings_free(TAKE_PTR(spec->environment));
-        strings_free(spec->arguments);
-        spec->arguments = shown;
-        s->spec = *spec;
-        *spec = (Spec){ 0 };
-        return 0;
-}
-
-static int make_cgroup(Session *s)
-{
-        CgroupLimits limits = { .memory_max = s->limits.memory_max,
-                                .tasks_max = s->limits.tasks_max,
-                                .cpu_percent = s->limits.cpu_percent };
-        int r;
-
-        if (!s->host->cgroups)
-                return 0;
-        r = cgroup_new(s->host->cgroups, s->owner, s->id, &limits, &s->cgroup);
-        if (r < 0)
-                return r;
-        s->cgroup_path = strdup(cgroup_path(s->cgroup));
-        return s->cgroup_path ? 0 : -ENOMEM;
-}
-
-/* Descriptors in the order of their flags, without gaps: as nsroot-init takes them. */
-static void pack_fds(const SessionRequest *request, Launch *launch)
-{
-        for (size_t i = 0; i < ELEMENTSOF(request->fds); i++)
-                if (request->fds[i] >= 0)
-                        launch->fds[launch->n_fds++] = request->fds[i];
-}
-
-static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
-{
-        SpawnPlan spawn = { 0 };
-        Launch l = { .spawn = &spawn,
-                     .tree_fd = root_tree_fd(s->root),
-                     .can_idmap = root_can_idmap(s->root),
-                     .first_id = s->first_id,
-                     .cgroup_fd = s->cgroup ? cgroup_fd(s->cgroup) : -EBADF };
-        Launched launched;
-        int r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj,
-                           &l.child, &spawn);
-
-        if (r < 0)
-                *f = (LaunchFailure){ .step = STEP_ORDERS, .error = -r };
-        else {
-                pack_fds(request, &l);
-                r = launcher_start(s->host->launcher, &l, &launched, f);
-        }
-        plan_done(&spawn);
-        if (r < 0)
-                return -EREMOTEIO;
-        s->pid = launched.pid;
-        s->pidfd = launched.pidfd;
-        s->control = launched.control;
-        return 0;
-}
-
-static int fail(LaunchFailure *f, Step step, int r)
-{
-        *f = (LaunchFailure){ .step = step, .error = -r };
-        return -EREMOTEIO;
-}
-
-static int start(Session *s, SessionRequest *request, LaunchFailure *f)
-{
-        int r = idranges_take(s->host->ranges, &s->first_id);
-
-        if (r < 0)
-                return fail(f, STEP_MAPS, r);
-        s->has_range = true;
-        r = make_cgroup(s);
-        if (r < 0)
-                return fail(f, STEP_LEAF, r);
-        r = launch(s, request, f);
-        if (r < 0)
-                return r;
-        r = keep_spec(s, &request->spec, root_config(s->root));
-        if (r >= 0)
-                r = add_sources(s);
-        return r < 0 ? fail(f, STEP_START, r) : 0;
-}
-
-int session_start(const SessionHost *host, SessionRequest *request, SessionWatch *watch, Session **ret,
-                  LaunchFailure *f)
-{
-        _cleanup_(session_freep) Session *s = calloc(1, sizeof(*s));
-        int r = s ? random_id(s->id) : -ENOMEM;
-
-        if (r >= 0) {
-                s->host = host;
-                s->owner = request->owner;
-                s->limits = request->limits;
-                s->root = TAKE_PTR(request->root);
-                s->pidfd = s->control = -EBADF;
-                s->result = (SessionResult){ .user_usec = RESULT_NONE,
-                                             .system_usec = RESULT_NONE,
-                                             .memory_peak = RESULT_NONE,
-                                             .tasks_peak = RESULT_NONE };
-                s->root_name = strdup(root_name(s->root));
-                r = s->root_name ? start(s, request, f) : fail(f, STEP_START, -ENOMEM);
-                if (r < 0)
-                        session_log_failure(s, f);
-        } else
-                r = fail(f, STEP_START, r);
-        session_request_done(request);
-        if (r < 0)
-                return r;
-        session_watch(s, watch);
-        *ret = TAKE_PTR(s);
-        return 0;
+        if (!s)
+                return NULL;
+        s->host = host;
+        s->pidfd = s->control = s->state_fd = s->output_fd = -EBADF;
+        s->result = (SessionResult){ .user_usec = RESULT_NONE,
+                                     .system_usec = RESULT_NONE,
+                                     .wall_usec = RESULT_NONE,
+                                     .memory_peak = RESULT_NONE,
+                                     .tasks_peak = RESULT_NONE };
+        return s;
 }
 
 /* What does not die at once (it hangs in a filesystem of its own) must not keep the daemon. */
@@ -505,33 +436,85 @@ static void kill_and_reap(Session *s)
 
         if (s->pidfd < 0)
                 return;
-        kill_init(s);
+        session_kill_init(s);
         (void)poll(&p, 1, REAP_PATIENCE_MSEC);
         (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
 }
 
-Session *session_free(Session *s)
+static void session_done(Session *s)
 {
         while (s->watches)
                 session_unwatch(s->watches);
-        kill_and_reap(s);
+        while (s->command_watches)
+                session_unwatch_command(s->command_watches);
+        while (s->output_watches)
+                session_unwatch_output(s->output_watches);
         release(s);
+        close_fd(s->state_fd);
+        close_fd(s->output_fd);
         spec_done(&s->spec);
         free(s->root_name);
         free(s->cgroup_path);
         free(s);
+}
+
+Session *session_free(Session *s)
+{
+        kill_and_reap(s);
+        session_forget(s);
+        session_done(s);
         return NULL;
 }
 
-int session_signal(Session *s, int signal, bool everyone)
+/* Its cgroup stays where it is, and the next daemon claims its ids. */
+Session *session_leave(Session *s)
 {
-        OrderSignal o = { .header = ORDER_INIT(ORDER_SIGNAL, MAIN_COMMAND),
+        if (s->cgroup)
+                s->cgroup = cgroup_leave(s->cgroup);
+        session_done(s);
+        return NULL;
+}
+
+static int send_signal(Session *s, uint64_t command, int signal, bool everyone)
+{
+        OrderSignal o = { .header = ORDER_INIT(ORDER_SIGNAL, command ?: ORDER_MAIN_COMMAND),
                           .signal = (uint32_t)signal,
                           .everyone = everyone };
 
+        return order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+}
+
+int session_signal(Session *s, uint64_t command, int signal, bool everyone)
+{
+        return s->state == SESSION_EXITED ? -ESRCH : send_signal(s, command, signal, everyone);
+}
+
+/* Where there is no cgroup v2, by signals: that is seen by a parent inside. */
+static int set_paused(Session *s, bool paused)
+{
+        int r = s->cgroup ? cgroup_freeze(s->cgroup, paused) : -EOPNOTSUPP;
+
+        if (r == -EOPNOTSUPP)
+                r = send_signal(s, 0, paused ? SIGSTOP : SIGCONT, true);
+        if (r < 0)
+                return r;
+        s->is_paused = paused;
+        session_changed(s);
+        return 0;
+}
+
+int session_pause(Session *s)
+{
+        if (s->state != SESSION_RUNNING)
+                return s->state == SESSION_EXITED ? -ESRCH : -EAGAIN;
+        return s->is_paused ? 0 : set_paused(s, true);
+}
+
+int session_resume(Session *s)
+{
         if (s->state == SESSION_EXITED)
                 return -ESRCH;
-        return order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+        return s->is_paused ? set_paused(s, false) : 0;
 }
 
 int session_stop(Session *s, uint64_t timeout_usec)
@@ -539,13 +522,78 @@ int session_stop(Session *s, uint64_t timeout_usec)
         if (s->state == SESSION_EXITED)
                 return 0;
         s->is_stopping = true;
-        if (timeout_usec == 0 || s->state == SESSION_STARTING || session_signal(s, SIGTERM, false) < 0) {
+        session_save(s);
+        if (timeout_usec == 0 || s->state == SESSION_STARTING || session_resume(s) < 0 ||
+            send_signal(s, 0, SIGTERM, false) < 0) {
                 session_kill(s, CAUSE_STOPPED);
                 return 0;
         }
-        s->timer = sd_event_source_disable_unref(s->timer);
-        return sd_event_add_time_relative(s->host->event, &s->timer, CLOCK_MONOTONIC, timeout_usec, 0,
-                                          on_stop_timeout, s);
+        return session_expect_stop(s, timeout_usec);
+}
+
+int session_watch_output(Session *s, uint64_t position, OutputWatch *w)
+{
+        OrderWatch o = { .header = ORDER_INIT(ORDER_WATCH, 0), .head = position };
+        int r;
+
+        if (s->state == SESSION_EXITED)
+                return -ESRCH;
+        r = order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+        if (r == -EPIPE || r == -ECONNRESET) /* it ends: that is told of as well */
+                r = 0;
+        if (r < 0)
+                return r;
+        w->session = s;
+        w->next = s->output_watches;
+        s->output_watches = w;
+        return 0;
+}
+
+int session_attach(Session *s, int stream, bool replay)
+{
+        OrderAttach o = { .header = ORDER_INIT(ORDER_ATTACH, ORDER_MAIN_COMMAND), .replay = replay };
+
+        return s->state == SESSION_EXITED ? -ESRCH
+                                          : order_send(s->control, &o, sizeof(o), NULL, 0, &stream, 1);
+}
+
+int session_resize(Session *s, uint16_t columns, uint16_t rows)
+{
+        OrderResize o = { .header = ORDER_INIT(ORDER_RESIZE, ORDER_MAIN_COMMAND),
+                          .columns = columns,
+                          .rows = rows };
+
+        return s->state == SESSION_EXITED ? -ESRCH : order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+}
+
+int session_output(const Session *s)
+{
+        return s->output_fd;
+}
+
+bool session_is_paused(const Session *s)
+{
+        return s->is_paused;
+}
+
+const Limits *session_limits(const Session *s)
+{
+        return &s->limits;
+}
+
+const Cgroup *session_group(const Session *s)
+{
+        return s->cgroup;
+}
+
+uint64_t session_last_change(const Session *s)
+{
+        return s->changed;
+}
+
+void session_set_last_change(Session *s, uint64_t number)
+{
+        s->changed = number;
 }
 
 const char *session_id(const Session *s)
@@ -571,6 +619,11 @@ uid_t session_owner(const Session *s)
 SessionState session_state(const Session *s)
 {
         return s->state;
+}
+
+bool session_is_live(const Session *s)
+{
+        return s->state != SESSION_EXITED;
 }
 
 pid_t session_leader(const Session *s)

@@ -9,12 +9,21 @@
 #include "config.h"
 #include "idrange.h"
 #include "launcher.h"
+#include "ring.h"
 #include "roots.h"
 #include "spec.h"
 
 typedef struct Session Session;
 
-#define SESSION_ID_LENGTH 12 /* of a to z and 2 to 7 */
+#define SESSION_ID_LENGTH         12 /* of a to z and 2 to 7 */
+#define SESSION_ID_ALPHABET       "abcdefghijklmnopqrstuvwxyz234567"
+/* How much of its id is its name in the descriptor store: enough to be the only one there. All names are
+ * passed on in one variable of the environment, for which the kernel has 128 KiB (execve(2)). */
+#define SESSION_STORE_NAME_LENGTH 5
+#define SESSIONS_STORED_MAX       4096 /* that live; and a quarter as many that have ended */
+/* Two descriptors are kept under that name, and as long as it lives two more under the name with this behind
+ * it: so they go at its end while nothing else is touched. */
+#define SESSION_STORE_LIVE        '+'
 
 typedef enum SessionState { SESSION_STARTING, SESSION_RUNNING, SESSION_EXITED } SessionState;
 
@@ -26,6 +35,7 @@ typedef enum Cause {
         CAUSE_DISCONNECTED,
         CAUSE_SETUP_FAILED,
         CAUSE_INIT_DIED,
+        CAUSES, /* their numbers are in stored states: new ones come last */
 } Cause;
 
 #define RESULT_NONE UINT64_MAX /* a number that is not known */
@@ -47,9 +57,29 @@ struct SessionWatch {
         void (*started)(SessionWatch *w, int *pty);
         /* It is over and nothing of it is left; also where it never started. The watch is not linked any
          * more. */
-        void (*ended)(SessionWatch *w, const Session *s);
+        void (*ended)(SessionWatch *w, Session *s);
         Session *session; /* NULL when it is not linked */
         SessionWatch *next;
+};
+
+/* Somebody who waits for a command that is not the main one. */
+typedef struct CommandWatch CommandWatch;
+struct CommandWatch {
+        void (*started)(CommandWatch *w, int *pty); /* as above */
+        /* It ended, or never began (CAUSE_SETUP_FAILED). The watch is not linked any more. */
+        void (*ended)(CommandWatch *w, const SessionResult *r);
+        Session *session; /* NULL when it is not linked */
+        uint64_t command;
+        CommandWatch *next;
+};
+
+/* Somebody who reads what a session prints. */
+typedef struct OutputWatch OutputWatch;
+struct OutputWatch {
+        void (*more)(OutputWatch *w);  /* once; the watch is not linked any more */
+        void (*ended)(OutputWatch *w); /* the session is over; likewise */
+        Session *session;              /* NULL when it is not linked */
+        OutputWatch *next;
 };
 
 /* What all sessions share; belongs to their table (sessions.h). */
@@ -59,7 +89,10 @@ typedef struct SessionHost {
         Launcher *launcher;
         Cgroups *cgroups; /* NULL: this host has none */
         IdRanges *ranges;
-        void (*on_exited)(Session *s, void *userdata); /* before the watchers are told */
+        void (*on_exited)(Session *s, void *userdata);  /* before the watchers are told */
+        void (*on_changed)(Session *s, void *userdata); /* anything that describe_session shows */
+        /* Whether there is a session already whose id begins so. */
+        bool (*has_prefix)(const char *prefix, size_t length, void *userdata);
         void *userdata;
 } SessionHost;
 
@@ -74,6 +107,13 @@ typedef struct SessionRequest {
         int fds[4];        /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
 } SessionRequest;
 
+/* One more command in it: what `spec` says of one. Nothing of it is taken. */
+typedef struct CommandRequest {
+        const Spec *spec;
+        const RootConfig *root; /* for its environment; NULL: not configured any more */
+        const int *fds;         /* as above */
+} CommandRequest;
+
 void session_request_done(SessionRequest *r);
 
 /* Starts one; `watch` is linked at once and told of its start and its end, later. -EREMOTEIO: it did not
@@ -87,9 +127,53 @@ DEFINE_CLEANUP(Session *, session_free);
 void session_watch(Session *s, SessionWatch *w); /* not on one that has exited */
 void session_unwatch(SessionWatch *w);           /* also if it is not linked */
 
-/* To the first command's process group, or to everything inside. -ESRCH: it has exited; -EAGAIN: try again.
- */
-int session_signal(Session *s, int signal, bool everyone);
+/* Takes up what an earlier daemon left in the descriptor store. All of *stored is taken, also on failure:
+ * then the session ends, if it lives. -EOPNOTSUPP: a later release's; -EBADMSG: something is missing or
+ * damaged. */
+typedef struct StoredSession {
+        int state, control, pidfd, output; /* -EBADF where it is not there */
+} StoredSession;
+void stored_session_done(StoredSession *stored);
+int session_take_up(const SessionHost *host, StoredSession *stored, Session **ret);
+/* The inode of the tree it uses; 0: none, or it is not known. And the root that has it, if there still is
+ * one: its reference is taken. */
+uint64_t session_tree(const Session *s);
+void session_use_root(Session *s, Root *root);
+/* Frees it, but lets it live on: for who ends and leaves it to the descriptor store. */
+Session *session_leave(Session *s);
+/* Somebody is about to be told that it is there; a detached one that nobody was told of ends with us. */
+void session_announce(Session *s);
+/* Takes it out of the store: the next daemon need not know how it ended. */
+void session_forget(Session *s);
+bool session_is_stored(const Session *s);
+
+/* Starts a command; `watch` is linked at once. The session runs. -EAGAIN: its init does not take any at the
+ * moment; -EUSERS: it has too many; -E2BIG. */
+int session_exec(Session *s, const CommandRequest *request, CommandWatch *watch);
+/* Waits for a command that was started. 1: `watch` is linked; 0: it has ended, see *ret; -ENOENT: no such
+ * command is known (any more). */
+int session_await_command(Session *s, uint64_t command, CommandWatch *watch, SessionResult *ret);
+void session_unwatch_command(CommandWatch *w); /* also if it is not linked */
+/* Numbers of commands as clients have them: 12 letters and digits. parse: 0 for what is none. */
+#define COMMAND_ID_SIZE 13
+void command_format(uint64_t command, char ret[static COMMAND_ID_SIZE]);
+uint64_t command_parse(const char *text);
+
+/* The memfd of output.h; the session's. */
+int session_output(const Session *s);
+/* Tells of the next output behind that position. Not on one that has exited. */
+int session_watch_output(Session *s, uint64_t position, OutputWatch *w);
+void session_unwatch_output(OutputWatch *w); /* also if it is not linked */
+/* stream: the other end of what a viewer has; the caller's. */
+int session_attach(Session *s, int stream, bool replay);
+int session_resize(Session *s, uint16_t columns, uint16_t rows);
+
+/* To a command's process group (0: the first one's), or to everything inside. -ESRCH: it has exited;
+ * -EAGAIN: try again. */
+int session_signal(Session *s, uint64_t command, int signal, bool everyone);
+/* Nothing in it runs any more, or again. Its init is stopped, too, where there is cgroup v2. */
+int session_pause(Session *s);
+int session_resume(Session *s);
 /* SIGTERM to the first command's group, and after the timeout an end to everything. */
 int session_stop(Session *s, uint64_t timeout_usec);
 /* Everything ends now, for that cause. */
@@ -102,11 +186,18 @@ session_spec(const Session *s); /* without its environment; arguments are abridg
 const char *session_root(const Session *s);
 uid_t session_owner(const Session *s);
 SessionState session_state(const Session *s);
+bool session_is_live(const Session *s);
 pid_t session_leader(const Session *s);                /* nsroot-init on the host; 0 after the end */
 const char *session_cgroup(const Session *s);          /* below the mount, or NULL */
 const SessionResult *session_result(const Session *s); /* NULL before the end */
 bool session_was_started(const Session *s);            /* its first command ran */
-uint64_t session_started_realtime(const Session *s);   /* microseconds; 0: not yet */
+bool session_is_paused(const Session *s);
+const Limits *session_limits(const Session *s);
+const Cgroup *session_group(const Session *s); /* NULL: it has none, or has ended */
+/* A number that grows with each change of any session. */
+uint64_t session_last_change(const Session *s);
+void session_set_last_change(Session *s, uint64_t number); /* the table's to do */
+uint64_t session_started_realtime(const Session *s);       /* microseconds; 0: not yet */
 uint64_t session_exited_realtime(const Session *s);
 
 const char *cause_name(Cause c); /* as in the interface */

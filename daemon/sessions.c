@@ -14,6 +14,9 @@ struct Sessions {
         sd_event_source *sweep;  /* when cgroups that were busy are looked at again */
         void (*all_ended)(void *userdata);
         void *userdata;
+        void (*changed)(Session *s, void *userdata);
+        void *changed_userdata;
+        uint64_t n_changes;
 };
 
 static bool is_live(const Session *s)
@@ -55,6 +58,19 @@ static uint64_t age(const Session *s)
         return now > ended ? now - ended : 0;
 }
 
+/* Of those that ended, the descriptor store keeps some; the others are forgotten with this daemon. */
+static void tidy_store(Sessions *t)
+{
+        size_t n = 0;
+
+        for (size_t i = t->n; i-- > 0;) {
+                Session *s = t->all[i];
+
+                if (!is_live(s) && session_is_stored(s) && ++n > SESSIONS_STORED_MAX / 4)
+                        session_forget(s);
+        }
+}
+
 static int tidy(Sessions *t)
 {
         size_t excess = count_ended(t), oldest;
@@ -65,6 +81,7 @@ static int tidy(Sessions *t)
                 remove_at(t, oldest);
                 excess -= excess > 0;
         }
+        tidy_store(t);
         if (oldest == t->n || t->host.config->remember_usec == USEC_INFINITY)
                 return sd_event_source_set_enabled(t->forget, SD_EVENT_OFF);
         (void)sd_event_source_set_time_relative(t->forget,
@@ -111,6 +128,31 @@ static void on_exited(Session *s, void *userdata)
         (void)sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
 }
 
+static bool has_prefix(const char *prefix, size_t length, void *userdata)
+{
+        const Sessions *t = userdata;
+
+        for (size_t i = 0; i < t->n; i++)
+                if (strncmp(session_id(t->all[i]), prefix, length) == 0)
+                        return true;
+        return false;
+}
+
+static void on_changed(Session *s, void *userdata)
+{
+        Sessions *t = userdata;
+
+        session_set_last_change(s, ++t->n_changes);
+        if (t->changed)
+                t->changed(s, t->changed_userdata);
+}
+
+void sessions_on_changed(Sessions *t, void (*changed)(Session *s, void *userdata), void *userdata)
+{
+        t->changed = changed;
+        t->changed_userdata = userdata;
+}
+
 static int add_timer(Sessions *t, sd_event_source **ret, uint64_t accuracy, sd_event_time_handler_t handler)
 {
         int r = sd_event_add_time(t->host.event, ret, CLOCK_MONOTONIC, UINT64_MAX, accuracy, handler, t);
@@ -127,6 +169,8 @@ int sessions_new(const SessionHost *host, Sessions **ret)
                 return -ENOMEM;
         t->host = *host;
         t->host.on_exited = on_exited;
+        t->host.on_changed = on_changed;
+        t->host.has_prefix = has_prefix;
         t->host.userdata = t;
         r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
         if (r >= 0)
@@ -141,15 +185,28 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         return 0;
 }
 
-Sessions *sessions_free(Sessions *t)
+static void table_done(Sessions *t)
 {
-        while (t->n)
-                remove_at(t, t->n - 1);
         sd_event_source_disable_unref(t->tidy);
         sd_event_source_disable_unref(t->forget);
         sd_event_source_disable_unref(t->sweep);
         free(t->all);
         free(t);
+}
+
+Sessions *sessions_free(Sessions *t)
+{
+        while (t->n)
+                remove_at(t, t->n - 1);
+        table_done(t);
+        return NULL;
+}
+
+Sessions *sessions_leave(Sessions *t)
+{
+        while (t->n)
+                session_leave(t->all[--t->n]);
+        table_done(t);
         return NULL;
 }
 
@@ -204,6 +261,27 @@ int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Se
                 return r;
         t->all[t->n++] = *ret;
         return 0;
+}
+
+/* Into its place in the order of the starts. */
+int sessions_take_up(Sessions *t, StoredSession *stored)
+{
+        Session *s;
+        size_t i;
+        int r = make_room(t);
+
+        if (r < 0) {
+                stored_session_done(stored);
+                return r;
+        }
+        r = session_take_up(&t->host, stored, &s);
+        if (r < 0)
+                return r;
+        for (i = t->n; i > 0 && session_started_realtime(t->all[i - 1]) > session_started_realtime(s); i--)
+                t->all[i] = t->all[i - 1];
+        t->all[i] = s;
+        t->n++;
+        return sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
 }
 
 static bool is_visible(const Session *s, uid_t caller)

@@ -26,6 +26,14 @@ int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **r
 /* The next one the caller may see, in the order of their start. *cursor is 0 at first. NULL: no more. */
 Session *sessions_next(const Sessions *t, uid_t caller, size_t *cursor);
 
+/* As session_take_up: one that an earlier daemon started is one of these from now on. */
+int sessions_take_up(Sessions *t, StoredSession *stored);
+/* Frees the table and lets its sessions live, for the next daemon. */
+Sessions *sessions_leave(Sessions *t);
+
+/* Called with each session that has changed, when it has. */
+void sessions_on_changed(Sessions *t, void (*changed)(Session *s, void *userdata), void *userdata);
+
 size_t sessions_live(const Sessions *t);
 size_t sessions_live_of(const Sessions *t, uid_t uid);
 /* Ends all; when the last is gone (at once, if there is none) done is called, from the event loop. */

@@ -34,6 +34,53 @@ static const Field run_fields[] = {
         {            }
 };
 
+static const Field exec_fields[] = {
+        {"id",                FIELD_STRING, AT(ExecSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "arguments",        FIELD_STRINGS, AT(ExecSpec, command.arguments), .required = true,
+         .max = STRINGS_MAX },
+        { "environment",   FIELD_STRINGS, AT(ExecSpec, command.environment), .max = STRINGS_MAX },
+        { "workingDirectory",                  FIELD_STRING, AT(ExecSpec, command.working_directory), .min = 1,
+         .max = PATH_LENGTH_MAX },
+        { "user",FIELD_STRING, AT(ExecSpec, command.user), .min = 1, .max = 255 },
+        { "terminal", FIELD_BOOL, AT(ExecSpec, command.terminal) },
+        { "columns",  FIELD_INT, AT(ExecSpec, command.columns), .min = 0, .max = WINDOW_MAX },
+        { "rows",      FIELD_INT, AT(ExecSpec, command.rows), .min = 0, .max = WINDOW_MAX },
+        { "lifelineFileDescriptor",        FIELD_FD, AT(ExecSpec, command.lifeline) },
+        { "standardInputFileDescriptor", FIELD_FD, AT(ExecSpec, command.stdio[0]) },
+        { "standardOutputFileDescriptor", FIELD_FD, AT(ExecSpec, command.stdio[1]) },
+        { "standardErrorFileDescriptor",        FIELD_FD, AT(ExecSpec, command.stdio[2]) },
+        {                 }
+};
+
+const Field attach_fields[] = {
+        {"id",              FIELD_STRING, AT(AttachSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "replay",    FIELD_BOOL, AT(AttachSpec, replay) },
+        {               }
+};
+
+const Field resize_fields[] = {
+        {"id",              FIELD_STRING, AT(ResizeSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "columns",    FIELD_INT, AT(ResizeSpec, columns), .required = true, .min = 0, .max = WINDOW_MAX },
+        { "rows", FIELD_INT, AT(ResizeSpec, rows), .required = true, .min = 0, .max = WINDOW_MAX },
+        {    }
+};
+
+const Field logs_fields[] = {
+        {"id",              FIELD_STRING, AT(LogsSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        { "follow",      FIELD_BOOL, AT(LogsSpec, follow) },
+        {               }
+};
+
+const Field id_fields[] = {
+        {"id",              FIELD_STRING, AT(IdSpec, id), .required = true, .max = ID_LENGTH_MAX },
+        {}
+};
+
+const Field optional_id_fields[] = {
+        {"id",                  FIELD_STRING, AT(IdSpec, id), .max = ID_LENGTH_MAX },
+        {}
+};
+
 const Field list_fields[] = {
         {"id",                  FIELD_STRING, AT(ListSpec, id), .max = ID_LENGTH_MAX },
         { "all",          FIELD_BOOL, AT(ListSpec, all) },
@@ -128,9 +175,9 @@ static const char *find_fault(const Spec *s)
                 { "hostname",         !s->hostname || hostname_is_good(s->hostname)             },
                 { "workingDirectory", !s->working_directory || is_absolute(s->working_directory)},
                 { "network",          !s->network || streq(s->network,                            "none") },
-                { "detached",                  s->detached != 1                                                                 },
-                { "columns",                  s->columns == FIELD_ABSENT || s->terminal == 1  },
-                { "rows",                  s->rows == FIELD_ABSENT || s->terminal == 1                                                                    },
+                { "lifelineFileDescriptor",                  s->detached != 1 || s->lifeline == FIELD_ABSENT                                                   },
+                { "columns",                  s->columns == FIELD_ABSENT || s->terminal == 1                },
+                { "rows",                  s->rows == FIELD_ABSENT || s->terminal == 1                                                      },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rules); i++)
@@ -154,6 +201,28 @@ int spec_parse(struct json_object *parameters, Spec *ret, Error *e)
         }
         *ret = s;
         return 0;
+}
+
+int exec_spec_parse(struct json_object *parameters, ExecSpec *ret, Error *e)
+{
+        ExecSpec s = { .command.network = NULL };
+        const char *fault;
+        int r = fields_parse(parameters, exec_fields, &s, e);
+
+        if (r < 0)
+                return r;
+        fault = find_fault(&s.command);
+        if (fault) {
+                exec_spec_done(&s);
+                return error_setf(e, ERROR_INVALID_PARAMETER, "parameter", "%s", fault);
+        }
+        *ret = s;
+        return 0;
+}
+
+void exec_spec_done(ExecSpec *s)
+{
+        fields_done(exec_fields, s);
 }
 
 void spec_done(Spec *s)

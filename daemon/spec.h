@@ -20,6 +20,33 @@ typedef struct Spec {
 int spec_parse(struct json_object *parameters, Spec *ret, Error *e);
 void spec_done(Spec *s);
 
+/* Exec: of a Spec, what is about a command. 0, or -EREMOTEIO with *e. */
+typedef struct ExecSpec {
+        char *id;
+        Spec command;
+} ExecSpec;
+int exec_spec_parse(struct json_object *parameters, ExecSpec *ret, Error *e);
+void exec_spec_done(ExecSpec *s);
+
+typedef struct AttachSpec {
+        char *id;
+        int replay;
+} AttachSpec;
+
+typedef struct ResizeSpec {
+        char *id;
+        int64_t columns, rows;
+} ResizeSpec;
+
+typedef struct LogsSpec {
+        char *id;
+        int follow;
+} LogsSpec;
+
+typedef struct IdSpec {
+        char *id;
+} IdSpec;
+
 typedef struct ListSpec {
         char *id;
         int all;
@@ -44,5 +71,6 @@ typedef struct NameSpec {
 } NameSpec;
 
 /* For fields_parse and fields_done. */
+extern const Field attach_fields[], resize_fields[], logs_fields[], id_fields[], optional_id_fields[];
 extern const Field list_fields[], signal_fields[], stop_fields[], wait_fields[], name_fields[],
         optional_name_fields[];

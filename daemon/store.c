@@ -105,11 +105,32 @@ static int has_digest(const char *file, void *data)
         return streq(m.digest, search->digest) ? STORE_FOUND : 0;
 }
 
+typedef struct Cleaning {
+        const Store *store;
+        const uint64_t *kept;
+        size_t n_kept;
+} Cleaning;
+
+static bool is_kept(const Cleaning *c, const char *name)
+{
+        struct stat st;
+
+        if (c->n_kept == 0 || fstatat(c->store->roots_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return false;
+        for (size_t i = 0; i < c->n_kept; i++)
+                if (c->kept[i] == st.st_ino)
+                        return true;
+        return false;
+}
+
 static int clean_root(const char *name, void *data)
 {
-        Search search = { .store = data, .digest = name };
+        const Cleaning *cleaning = data;
+        Search search = { .store = cleaning->store, .digest = name };
         int r = 0;
 
+        if (is_kept(cleaning, name))
+                return 0;
         if (name[0] != '.')
                 r = for_each_name(search.store->names_fd, has_digest, &search);
         if (r == STORE_FOUND)
@@ -141,12 +162,13 @@ static int clean_name(const char *name, void *data)
         return name[0] == '.' && unlinkat(s->names_fd, name, 0) < 0 ? -errno : 0;
 }
 
-int store_clean(const Store *s)
+int store_clean(const Store *s, const uint64_t *kept, size_t n_kept)
 {
+        Cleaning cleaning = { .store = s, .kept = kept, .n_kept = n_kept };
         int r;
 
         r = for_each_name(s->names_fd, clean_name, (void *)s);
-        return r < 0 ? r : for_each_name(s->roots_fd, clean_root, (void *)s);
+        return r < 0 ? r : for_each_name(s->roots_fd, clean_root, &cleaning);
 }
 
 static bool is_intact(const Store *s, const char *digest)

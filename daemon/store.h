@@ -22,8 +22,9 @@ typedef struct Store {
  * not ours, or others may write to it; -EBUSY: another daemon uses it. */
 int store_open(int state_fd, Store *ret);
 void store_done(Store *s);
-/* Removes what a crash left: all that begins with a dot, and trees without a name. */
-int store_clean(const Store *s);
+/* Removes what a crash left: all that begins with a dot, and trees without a name, but for those whose
+ * directory has one of these inodes. */
+int store_clean(const Store *s, const uint64_t *kept, size_t n_kept);
 
 /* Calls act with the name of each tree until one call fails, and returns that. */
 int store_each_tree(const Store *s, int (*act)(const char *name, void *data), void *data);

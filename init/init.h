@@ -5,16 +5,18 @@
 #include <linux/filter.h>
 #include <sys/types.h>
 
-#include "order.h"
+#include "viewers.h"
 
 #define COMMANDS_MAX 256  /* at once, in one session */
 #define STRINGS_MAX  8192 /* arguments or environment entries of one command */
 
 typedef struct Command {
         uint64_t id;
-        pid_t pid;
+        pid_t pid;    /* who is waited for: the command, or its keeper */
+        pid_t group;  /* the command, which leads a process group */
         int lifeline; /* or -EBADF */
         bool is_main;
+        size_t poll;
 } Command;
 
 typedef struct Init {
@@ -25,7 +27,14 @@ typedef struct Init {
         uint64_t inherited_filters;
         Command commands[COMMANDS_MAX];
         size_t n_commands;
+        Ring ring;
+        Relay relay;
+        Viewers viewers;
+        bool watched; /* the daemon wants to know when the ring's head is not this one any more */
+        uint64_t watched_head;
 } Init;
+
+_Static_assert(2 + COMMANDS_MAX + RELAY_SOURCES + VIEWERS_MAX <= POLLS_MAX, "all can be waited for");
 
 /* Why something failed: the step, which item of its list, and a positive errno. */
 typedef struct Failure {
@@ -38,6 +47,21 @@ static inline bool fail(Failure *f, Step step, uint32_t index, int error)
         *f = (Failure){ .step = step, .index = index, .error = (uint32_t)(error < 0 ? -error : error) };
         return false;
 }
+
+/* events.c: each waits until there is room for it, for a daemon that is stopped has to hear of it later. */
+void event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds);
+void event_send_failed(const Init *init, uint64_t command, const Failure *f);
+_noreturn_ void event_end(Init *init, EndReason reason);
+
+/* loop.c: waits for something to happen, and does what follows. */
+void loop_once(Init *init);
+
+/* commands.c: starts, signals and ends commands. */
+void commands_start(Init *init, OrderMessage *m);
+void commands_signal(Init *init, OrderMessage *m);
+void commands_poll(Init *init, Polls *polls);
+void commands_dispatch(Init *init, const Polls *polls); /* the ends of lifelines */
+void commands_reap(Init *init);
 
 /* setup.c: from the exec to the first order. */
 bool setup_process(Init *init, Failure *f);
@@ -66,8 +90,9 @@ typedef struct Job {
         const char *directory;
         const char *path; /* of envp: where the command is looked for */
         User user;
-        int stdio[3]; /* or -EBADF */
-        int lifeline; /* or -EBADF */
+        int stdio[3]; /* or -EBADF, as the two below */
+        int lifeline;
+        int ring;
         char home[sizeof("HOME=") + 256], user_entry[sizeof("USER=") + 64];
 } Job;
 
@@ -75,9 +100,14 @@ typedef struct Job {
 bool job_parse(OrderMessage *m, Job *ret, Failure *f);
 void job_done(Job *job);
 
-/* spawn.c: starts it. On success *ret_pid runs the command (its exec has succeeded) and *ret_master is the
- * pty's master or -EBADF, the caller's. */
-bool spawn(const Init *init, Job *job, pid_t *ret_pid, int *ret_master, Failure *f);
+/* A command that runs: its exec has succeeded. */
+typedef struct Running {
+        pid_t pid, group;  /* as Command's */
+        int master, slave; /* of its terminal, the caller's; or -EBADF */
+} Running;
+
+/* spawn.c: starts it. */
+bool spawn(const Init *init, Job *job, Running *ret, Failure *f);
 
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */

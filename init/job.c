@@ -64,8 +64,9 @@ static bool complete_environment(Job *job)
 /* Descriptors come in the order of their flags. */
 static bool take_descriptors(OrderMessage *m, Job *job)
 {
-        static const uint32_t flags[] = { SPAWN_STDIN, SPAWN_STDOUT, SPAWN_STDERR, SPAWN_LIFELINE };
-        int *const places[] = { &job->stdio[0], &job->stdio[1], &job->stdio[2], &job->lifeline };
+        static const uint32_t flags[] = { SPAWN_STDIN, SPAWN_STDOUT, SPAWN_STDERR, SPAWN_LIFELINE,
+                                          SPAWN_RING };
+        int *const places[] = { &job->stdio[0], &job->stdio[1], &job->stdio[2], &job->lifeline, &job->ring };
         size_t next = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(places); i++)
@@ -102,4 +103,5 @@ void job_done(Job *job)
         for (size_t i = 0; i < ELEMENTSOF(job->stdio); i++)
                 job->stdio[i] = close_fd(job->stdio[i]);
         job->lifeline = close_fd(job->lifeline);
+        job->ring = close_fd(job->ring);
 }

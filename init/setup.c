@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,9 +44,21 @@ static bool open_descriptors(Init *init, Failure *f)
         return true;
 }
 
+/* As many events as there may be have to wait there for a daemon that is stopped. The kernel takes as much
+ * as it gives (socket(7), wmem_max). */
+static void enlarge_buffer(const Init *init)
+{
+        int size = INT32_MAX / 2;
+
+        (void)setsockopt(init->control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 bool setup_process(Init *init, Failure *f)
 {
-        return protect(f) && open_descriptors(init, f) && profile_count_filters(init, f);
+        if (!protect(f) || !open_descriptors(init, f) || !profile_count_filters(init, f))
+                return false;
+        enlarge_buffer(init);
+        return true;
 }
 
 /* The filters stay shared by all sessions: one sealed memfd, mapped for reading. */
@@ -84,7 +97,7 @@ static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
                 return fail(f, STEP_HELLO, 0, EPROTO);
         if (!map_filters(init, &hello, m->fds[0], f) || !check_session(&hello, f))
                 return false;
-        (void)order_send(init->control, &reply, sizeof(reply), NULL, 0, NULL, 0);
+        event_send(init, &reply, sizeof(reply), NULL, 0);
         return true;
 }
 

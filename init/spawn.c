@@ -1,5 +1,5 @@
-/* Starts a command: forks, and walks a table of steps up to the exec, the mirror of the daemon's child. A
- * failure comes back through a pipe that the exec closes. */
+/* Starts a command: forks, and walks a table of steps up to the exec, the mirror of the daemon's child. Its
+ * pid, and a failure, come back through a pipe that the exec closes. */
 #include "spawn.h"
 
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 
 #include "caps.h"
 #include "init.h"
+#include "keeper.h"
 #include "terminal.h"
 
 typedef struct Spawn {
@@ -21,6 +22,12 @@ typedef struct Spawn {
         const Job *job;
         Failure failure; /* index is where the step is in its list */
 } Spawn;
+
+/* What comes through the pipe: first the command's pid, then a failure, if there is one. */
+typedef struct Report {
+        pid_t pid;
+        Failure failure;
+} Report;
 
 static int check(long r)
 {
@@ -150,7 +157,14 @@ static int do_exec(Spawn *s)
         return search(s->job->path ? s->job->path : "/bin:/usr/bin", argv, envp);
 }
 
-static _noreturn_ void run(const Init *init, const Job *job)
+static void report(pid_t pid, const Failure *f)
+{
+        Report r = { .pid = pid, .failure = *f };
+
+        (void)!write(SPAWN_STATUS_FD, &r, sizeof(r));
+}
+
+static _noreturn_ void run(Spawn *s)
 {
         static const struct {
                 Step step;
@@ -160,36 +174,67 @@ static _noreturn_ void run(const Init *init, const Job *job)
                 SPAWN_STEPS(X)
 #undef X
         };
-        Spawn s = { .init = init, .job = job };
 
+        report(getpid(), &s->failure);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
-                s.failure.index = 0;
-                int r = steps[i].run(&s);
+                s->failure.index = 0;
+                int r = steps[i].run(s);
                 if (r < 0) {
-                        fail(&s.failure, steps[i].step, s.failure.index, r);
+                        fail(&s->failure, steps[i].step, s->failure.index, r);
                         break;
                 }
         }
-        (void)!write(SPAWN_STATUS_FD, &s.failure, sizeof(s.failure));
+        report(getpid(), &s->failure);
+        _exit(EXIT_FAILURE);
+}
+
+static void run_kept(void *data)
+{
+        run(data);
+}
+
+/* A main command's lifeline is the session's, which PID 1 ends. */
+static bool is_kept(const Job *job)
+{
+        return job->lifeline >= 0 && !(job->order.flags & SPAWN_MAIN);
+}
+
+static _noreturn_ void run_child(const Init *init, const Job *job, int status)
+{
+        Spawn s = { .init = init, .job = job };
+
+        if (status != SPAWN_STATUS_FD && dup3(status, SPAWN_STATUS_FD, O_CLOEXEC) < 0)
+                _exit(EXIT_FAILURE);
+        if (!is_kept(job))
+                run(&s);
+        fail(&s.failure, STEP_FORK, 0, keeper_run(job->lifeline, run_kept, &s));
+        report(0, &s.failure);
         _exit(EXIT_FAILURE);
 }
 
 /* Waits for the exec or the failure. */
-static bool await_exec(int status, pid_t pid, Failure *f)
+static bool await_exec(int status, pid_t *ret_group, Failure *f)
 {
+        Report r;
+        pid_t group = 0;
         ssize_t n;
 
-        do
-                n = read(status, f, sizeof(*f));
-        while (n < 0 && errno == EINTR);
-        if (n == 0)
-                return true;
-        if (n != sizeof(*f))
+        while ((n = read(status, &r, sizeof(r))) == sizeof(r) || (n < 0 && errno == EINTR)) {
+                if (n < 0)
+                        continue;
+                if (r.failure.error) {
+                        *f = r.failure;
+                        return false;
+                }
+                group = r.pid;
+        }
+        if (n != 0 || !group)
                 return fail(f, STEP_FORK, 0, EIO);
-        return false;
+        *ret_group = group;
+        return true;
 }
 
-static bool fork_and_run(const Init *init, Job *job, pid_t *ret_pid, Failure *f)
+static bool fork_and_run(const Init *init, const Job *job, Running *ret, Failure *f)
 {
         int ends[2];
         pid_t pid;
@@ -201,29 +246,27 @@ static bool fork_and_run(const Init *init, Job *job, pid_t *ret_pid, Failure *f)
         pid = fork();
         if (pid < 0)
                 return fail(f, STEP_FORK, 0, errno);
-        if (pid == 0) {
-                if (writer != SPAWN_STATUS_FD && dup3(writer, SPAWN_STATUS_FD, O_CLOEXEC) < 0)
-                        _exit(EXIT_FAILURE);
-                run(init, job);
-        }
+        if (pid == 0)
+                run_child(init, job, writer);
         writer = close_fd(writer);
-        if (!await_exec(reader, pid, f))
+        if (!await_exec(reader, &ret->group, f))
                 return false;
-        *ret_pid = pid;
+        ret->pid = pid;
         return true;
 }
 
-bool spawn(const Init *init, Job *job, pid_t *ret_pid, int *ret_master, Failure *f)
+bool spawn(const Init *init, Job *job, Running *ret, Failure *f)
 {
-        _cleanup_close_ int master = -EBADF;
+        _cleanup_close_ int master = -EBADF, slave = -EBADF;
 
         if (job->order.flags & SPAWN_TERMINAL) {
-                int r = terminal_open(job, &master);
+                int r = terminal_open(job, &master, &slave);
                 if (r < 0)
                         return fail(f, STEP_TERMINAL, 0, r);
         }
-        if (!fork_and_run(init, job, ret_pid, f))
+        if (!fork_and_run(init, job, ret, f))
                 return false;
-        *ret_master = TAKE_FD(master);
+        ret->master = TAKE_FD(master);
+        ret->slave = TAKE_FD(slave);
         return true;
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "text.h"
+
 #define TTY_GROUP 5
 
 static int check(long r)
@@ -17,16 +19,12 @@ static int check(long r)
 /* /dev/console is the first command's terminal, as login shells and loggers expect of a machine's. */
 static void link_console(int master)
 {
-        char target[16] = "pts/", digits[12], *d = digits + sizeof(digits);
+        char target[sizeof("pts/") + NUMBER_MAX];
         unsigned number;
 
         if (ioctl(master, TIOCGPTN, &number) < 0)
                 return;
-        *--d = '\0';
-        do
-                *--d = (char)('0' + number % 10);
-        while (number /= 10);
-        stpcpy(target + 4, d);
+        put_number(stpcpy(target, "pts/"), number);
         (void)!symlink(target, "/dev/console"); /* kept where it is there: it is an earlier command's */
 }
 
@@ -57,7 +55,7 @@ static int fill_stdio(Job *job, int slave)
         return 0;
 }
 
-int terminal_open(Job *job, int *ret_master)
+int terminal_open(Job *job, int *ret_master, int *ret_slave)
 {
         _cleanup_close_ int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
         _cleanup_close_ int slave = -EBADF;
@@ -73,6 +71,7 @@ int terminal_open(Job *job, int *ret_master)
         if (job->order.flags & SPAWN_MAIN)
                 link_console(master);
         *ret_master = TAKE_FD(master);
+        *ret_slave = TAKE_FD(slave);
         return 0;
 }
 

@@ -22,7 +22,8 @@ from fake import ID, SESSION, session
 from harness import USER, User, until
 from terminal import Terminal
 
-VERBS = ["run", "list", "kill", "stop", "wait", "root list", "root pull", "root verify", "root remove", "version"]
+VERBS = ["run", "exec", "attach", "logs", "list", "inspect", "top", "kill", "stop", "wait", "pause", "resume", "root list",
+         "root pull", "root verify", "root remove", "version"]
 
 
 class Client:
@@ -106,7 +107,8 @@ def fail(error, **parameters):
 # -- no nsrootd, or one that says no ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("args", [["run", "--", "true"], ["list"], ["kill", "x"], ["stop", "x"], ["wait", "x"],
-                                  ["root", "list"], ["root", "pull", "busybox"]], ids=" ".join)
+                                  ["exec", "x", "true"], ["attach", "x"], ["logs", "-f", "x"], ["inspect", "x"], ["top"],
+                                  ["list", "--watch"], ["pause", "x"], ["run", "-d", "true"], ["root", "list"], ["root", "pull", "busybox"]], ids=" ".join)
 def test_no_daemon(ctl, args):
     assert_failed(ctl(*args), str(ctl.socket), "systemctl start nsrootd.socket", "--socket")
 
@@ -163,8 +165,8 @@ def test_errors_of_run(ctl, nsrootd, name, parameters, status, words):
 
 
 def test_lost_connection(ctl, nsrootd):
+    """Before there is a session: nobody knows whether there will be one."""
     def vanish(peer, parameters):
-        peer.reply({"session": session()}, continues=True)
         peer.socket.shutdown(socket.SHUT_RDWR)
     nsrootd({SESSION + "Run": vanish})
     assert_failed(ctl("run", "--", "true"), "closed the connection", "journalctl")
@@ -229,6 +231,13 @@ def test_help_lists_the_verbs(ctl):
     (["stop", "--timeout", "soon", "x"], "no time"),
     (["stop", "--timeout", "infinity", "x"], "no time"),
     (["wait"], "needs ID"),
+    (["attach"], "needs ID"),
+    (["attach", "a", "b"], "no use for 'b'"),
+    (["logs"], "needs ID"),
+    (["inspect"], "needs ID"),
+    (["pause"], "needs ID"),
+    (["top", "-d", "soon"], "no time"),
+    (["top", "-n", "0"], "no number of times"),
     (["root", "pull"], "needs NAME"),
     (["root", "pull", "a", "b"], "no use for 'b'"),
 ], ids=lambda v: " ".join(v) if isinstance(v, list) else "")
@@ -801,6 +810,7 @@ def test_job_control_of_the_shell_outside(ctl, nsrootd, terminal):
     t.expect("Running.*outside> ")
     t.line("fg")
     t.expect("run -- sleep 100")
+    assert until(lambda: t.foreground() != t.pid)  # it says so before it hands the terminal over
     t.send("\x03")
     t.expect("outside> ")
     assert daemon.process.wait(20) == -signal.SIGINT

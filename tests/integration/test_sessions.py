@@ -583,12 +583,22 @@ def test_two_users_never_see_each_other(daemon, ctl, sleeper):
     assert theirs.client.poll() is None
 
 
-METHODS_OF_ONE = {"List": {}, "Signal": {"signal": "SIGKILL"}, "Stop": {}, "Wait": {}}
+METHODS_OF_ONE = {"List": {}, "Signal": {"signal": "SIGKILL"}, "Stop": {}, "Wait": {}, "Exec": {"arguments": ["true"]},
+                  "Attach": {}, "Resize": {"columns": 80, "rows": 24}, "Logs": {}, "Statistics": {}, "Pause": {},
+                  "Resume": {}}
+WITH_COMMAND = {"Signal": {"signal": "SIGKILL", "command": "a" * 12}, "Wait": {"command": "a" * 12}}
+
+
+def test_all_methods_about_one_session_are_in_the_table(daemon):
+    text = daemon.call("org.varlink.service.GetInterfaceDescription",
+                       {"interface": "org.nsroot.session"})["parameters"]["description"]
+    assert set(re.findall(r"method (\w+)\s*\(\s*id:", text)) == set(METHODS_OF_ONE)
 
 
 def raw_reply(daemon, method, parameters, uid):
     with daemon.connect(uid) as s:
-        s.sendall(json.dumps({"method": f"org.nsroot.session.{method}", "parameters": parameters}).encode() + b"\0")
+        s.sendall(json.dumps({"method": f"org.nsroot.session.{method}", "parameters": parameters,
+                              "more": method == "Exec"}).encode() + b"\0")
         answer = b""
         while not answer.endswith(b"\0"):
             part = s.recv(65536)
@@ -597,10 +607,9 @@ def raw_reply(daemon, method, parameters, uid):
         return answer
 
 
-@pytest.mark.parametrize("method", METHODS_OF_ONE)
-def test_anothers_session_is_answered_as_one_that_does_not_exist(daemon, sleeper, method):
+@pytest.mark.parametrize("method, parameters", [*METHODS_OF_ONE.items(), *WITH_COMMAND.items()])
+def test_anothers_session_is_answered_as_one_that_does_not_exist(daemon, sleeper, method, parameters):
     theirs = sleeper(uid=OTHER)
-    parameters = METHODS_OF_ONE[method]
     absent = "a" * 12 if theirs.id != "a" * 12 else "b" * 12
     answers = {id: raw_reply(daemon, method, {**parameters, "id": id}, USER) for id in (theirs.id, absent, theirs.id[:5])}
     assert len({a.replace(id.encode(), b"ID") for id, a in answers.items()}) == 1, answers
@@ -633,3 +642,20 @@ def test_version(ctl):
 @pytest.mark.parametrize("verb", ["run", "list", "kill", "stop", "wait", "root", "version"])
 def test_help_of_every_verb(ctl, verb):
     assert verb in worked(ctl(verb, "--help"))
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
+def test_a_connection_that_is_upgraded_becomes_the_stream(daemon, terminal):
+    """For who cannot receive descriptors. Nothing of Varlink comes or is heeded on it any more."""
+    command = ["cat"] if terminal else ["sh", "-c", "while sleep .05; do echo said; done"]
+    run = {"detached": True, "terminal": terminal, "arguments": command}
+    session = daemon.call("org.nsroot.session.Run", run, uid=USER)["parameters"]["session"]["id"]
+    with daemon.connect(uid=USER) as s:
+        attach = {"method": "org.nsroot.session.Attach", "parameters": {"id": session}, "upgrade": True}
+        s.sendall(json.dumps(attach).encode() + b"\0")
+        stream = s.makefile("rb")
+        assert stream.read(len(b'{"parameters":{}}\0')) == b'{"parameters":{}}\0'
+        s.sendall(b'{"method":"io.systemd.service.Ping"}\0\n' if not terminal else b"said\n")
+        assert stream.readline().strip() == stream.readline().strip() == b"said"
+        daemon.call("org.nsroot.session.Stop", {"id": session, "timeoutUSec": 0}, uid=USER)
+        assert set(stream.read().splitlines()) <= {b"said"}  # and then it ends

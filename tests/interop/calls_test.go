@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"sort"
@@ -26,17 +27,17 @@ var calls = map[string]func(t *testing.T, c *varlink.Connection){
 	"io.systemd.service.GetEnvironment": getEnvironment,
 
 	"org.nsroot.session.Run":        runToItsEnd,
-	"org.nsroot.session.Exec":       notBuilt(execute),
-	"org.nsroot.session.Attach":     notBuilt(attach),
-	"org.nsroot.session.Resize":     notBuilt(resize),
+	"org.nsroot.session.Exec":       execute,
+	"org.nsroot.session.Attach":     attach,
+	"org.nsroot.session.Resize":     resize,
 	"org.nsroot.session.List":       listSessions,
-	"org.nsroot.session.Subscribe":  notBuilt(subscribe),
-	"org.nsroot.session.Logs":       notBuilt(logs),
+	"org.nsroot.session.Subscribe":  subscribe,
+	"org.nsroot.session.Logs":       logs,
 	"org.nsroot.session.Describe":   describeHost,
-	"org.nsroot.session.Statistics": notBuilt(statistics),
+	"org.nsroot.session.Statistics": statistics,
 	"org.nsroot.session.Signal":     signal,
-	"org.nsroot.session.Pause":      notBuilt(pause),
-	"org.nsroot.session.Resume":     notBuilt(resume),
+	"org.nsroot.session.Pause":      pause,
+	"org.nsroot.session.Resume":     resume,
 	"org.nsroot.session.Stop":       stop,
 	"org.nsroot.session.Wait":       wait,
 
@@ -273,48 +274,230 @@ func describeHost(t *testing.T, c *varlink.Connection) {
 	}
 }
 
-func execute(c *varlink.Connection) error {
-	receive, err := session.Exec().Send(ctx, c, varlink.More, "x", []string{"true"}, nil, nil, nil, nil, nil, nil, nil, nil,
-		nil, nil)
-	if err == nil {
-		_, _, _, _, _, err = receive(ctx)
+// detached starts a session that lives without its connection, and ends with the test.
+func detached(t *testing.T, terminal bool, command ...string) string {
+	t.Helper()
+	c, yes := connect(t), true
+	s, _, _, err := session.Run().Call(ctx, c, nil, &command, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, &yes,
+		&terminal, nil, nil, nil, nil, nil, nil, nil)
+	if err != nil || s == nil || s.State != "running" || !s.Detached || s.Terminal != terminal {
+		t.Fatalf("%+v: %v", s, err)
 	}
-	return err
+	t.Cleanup(func() { // most have ended by then
+		_ = session.Stop().Call(ctx, connect(t), s.Id, new(int64))
+	})
+	return s.Id
 }
 
-func attach(c *varlink.Connection) error {
-	_, err := session.Attach().Call(ctx, c, "x", nil)
-	return err
+// execute starts a command, asks for its result from elsewhere, and has it killed by its own name.
+func execute(t *testing.T, c *varlink.Connection) {
+	id := detached(t, false, "sleep", "60")
+	exec := func(command ...string) (string, func() *session.Result) {
+		receive, err := session.Exec().Send(ctx, c, varlink.More, id, command, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+			nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _, result, flags, err := receive(ctx)
+		if err != nil || name == "" || result != nil || flags&varlink.Continues == 0 {
+			t.Fatalf("%q %+v: %v", name, result, err)
+		}
+		return name, func() *session.Result {
+			again, _, _, result, flags, err := receive(ctx)
+			if err != nil || again != name || result == nil || flags&varlink.Continues != 0 {
+				t.Fatalf("%q %+v: %v", again, result, err)
+			}
+			return result
+		}
+	}
+
+	name, ended := exec("sh", "-c", "exit 5")
+	if result := ended(); result.Cause != "exited" || *result.Code != 5 {
+		t.Errorf("%+v", result)
+	}
+	waited, err := session.Wait().Call(ctx, c, id, &name)
+	if err != nil || *waited.Code != 5 {
+		t.Errorf("%+v: %v", waited, err)
+	}
+
+	name, ended = exec("sleep", "60")
+	if err := session.Signal().Call(ctx, connect(t), id, "SIGTERM", &name, nil); err != nil {
+		t.Error(err)
+	}
+	if result := ended(); result.Cause != "signaled" || *result.Signal != "SIGTERM" {
+		t.Errorf("%+v", result)
+	}
+	if s, err := session.List().Call(ctx, c, &id, nil); err != nil || s[0].State != "running" {
+		t.Errorf("%+v: %v", s, err)
+	}
 }
 
-func resize(c *varlink.Connection) error {
-	return session.Resize().Call(ctx, c, "x", 80, 24)
+// attach becomes the stream itself, for the library takes no descriptors. That connection is not overheard: what goes
+// over it is no messages.
+func attach(t *testing.T, c *varlink.Connection) {
+	id := detached(t, true, "cat")
+	stream, err := session.Attach().Call(ctx, c, id, nil)
+	if err != nil || stream == nil || *stream != 0 {
+		t.Errorf("%v: %v", stream, err)
+	}
+
+	direct, err := varlink.NewConnection(ctx, "unix:"+socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	receive, err := session.Attach().Upgrade(ctx, direct, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, _, peer, err := receive(ctx)
+	if err != nil || stream != nil {
+		t.Fatalf("%v: %v", stream, err)
+	}
+	if _, err := peer.Write(ctx, []byte("typed\n")); err != nil {
+		t.Error(err)
+	}
+	for n := 0; n < 2; n++ { // the terminal's echo, and what cat makes of it
+		if line, err := peer.ReadBytes(ctx, '\n'); err != nil || string(line) != "typed\r\n" {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
 }
 
-func subscribe(c *varlink.Connection) error {
+func resize(t *testing.T, c *varlink.Connection) {
+	id := detached(t, true, "sh", "-c", "while sleep .1; do stty size; done")
+	if err := session.Resize().Call(ctx, c, id, 101, 37); err != nil {
+		t.Fatal(err)
+	}
+	if said := listen(t, c, id, "37 101"); said["terminal"] == "" {
+		t.Errorf("%q", said)
+	}
+}
+
+// subscribe is told of what there is, and then of each change.
+func subscribe(t *testing.T, c *varlink.Connection) {
+	before := detached(t, false, "sleep", "60")
 	receive, err := session.Subscribe().Send(ctx, c, varlink.More)
-	if err == nil {
-		_, _, err = receive(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return err
+	sessions, flags, err := receive(ctx)
+	found := false
+	for _, s := range sessions {
+		found = found || s.Id == before && s.State == "running"
+	}
+	if err != nil || !found || flags&varlink.Continues == 0 {
+		t.Fatalf("%s is not in %+v: %v", before, sessions, err)
+	}
+	id, states := "", ""
+	s := start(t, connect(t), request{}, "true")
+	id = s.started(t).Id
+	s.ended(t)
+	for !strings.HasSuffix(states, " exited") {
+		sessions, flags, err := receive(ctx)
+		if err != nil || len(sessions) != 1 || flags&varlink.Continues == 0 {
+			t.Fatalf("%+v after%s: %v", sessions, states, err)
+		}
+		if sessions[0].Id == id {
+			states += " " + string(sessions[0].State)
+		}
+	}
+	if !strings.HasSuffix(states, " running exited") {
+		t.Error(states)
+	}
 }
 
-func logs(c *varlink.Connection) error {
-	_, err := session.Logs().Call(ctx, c, "x", nil)
-	return err
+// listen reads what a session prints until some words are in it, or it is over: what was said on which stream.
+func listen(t *testing.T, c *varlink.Connection, id, until string) map[string]string {
+	t.Helper()
+	yes, said := true, map[string]string{}
+	receive, err := session.Logs().Send(ctx, c, varlink.More, id, &yes)
+	for err == nil {
+		var records []session.LogRecord
+		var flags uint64
+		records, flags, err = receive(ctx)
+		for _, r := range records {
+			bytes, wrong := base64.StdEncoding.DecodeString(r.DataBase64)
+			if wrong != nil || r.Timestamp.Realtime == nil || r.Lost != nil {
+				t.Errorf("%+v: %v", r, wrong)
+			}
+			said[string(r.Stream)] += string(bytes)
+			if until != "" && strings.Contains(said[string(r.Stream)], until) {
+				return said
+			}
+		}
+		if flags&varlink.Continues == 0 {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
 }
 
-func statistics(c *varlink.Connection) error {
-	_, err := session.Statistics().Call(ctx, c, nil)
-	return err
+// logs are there while the session lives, to its end and after it.
+func logs(t *testing.T, c *varlink.Connection) {
+	id := detached(t, false, "sh", "-c", "echo one; sleep .3; echo two >&2")
+	for n := 0; n < 2; n++ {
+		if said := listen(t, c, id, ""); said["stdout"] != "one\n" || said["stderr"] != "two\n" || len(said) != 2 {
+			t.Errorf("%q", said)
+		}
+	}
+	records, err := session.Logs().Call(ctx, c, id, nil)
+	if err != nil || len(records) != 2 || records[0].DataBase64 != "b25lCg==" {
+		t.Errorf("%+v: %v", records, err)
+	}
 }
 
-func pause(c *varlink.Connection) error {
-	return session.Pause().Call(ctx, c, "x")
+func statistics(t *testing.T, c *varlink.Connection) {
+	id := detached(t, false, "sleep", "60")
+	usage, err := session.Statistics().Call(ctx, c, &id)
+	if err != nil || len(usage) != 1 || usage[0].Id != id || usage[0].OwnerUid != int64(os.Geteuid()) {
+		t.Errorf("%+v: %v", usage, err)
+	}
+	all, err := session.Statistics().Call(ctx, c, nil)
+	found := false
+	for _, u := range all {
+		found = found || u.Id == id
+	}
+	if err != nil || !found {
+		t.Errorf("%s is not in %+v: %v", id, all, err)
+	}
 }
 
-func resume(c *varlink.Connection) error {
-	return session.Resume().Call(ctx, c, "x")
+func stateOf(t *testing.T, c *varlink.Connection, id string) string {
+	t.Helper()
+	found, err := session.List().Call(ctx, c, &id, nil)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%+v: %v", found, err)
+	}
+	return string(found[0].State)
+}
+
+func pause(t *testing.T, c *varlink.Connection) {
+	id := detached(t, false, "sleep", "60")
+	for n := 0; n < 2; n++ { // it may be so already
+		if err := session.Pause().Call(ctx, c, id); err != nil || stateOf(t, c, id) != "paused" {
+			t.Errorf("%s: %v", stateOf(t, c, id), err)
+		}
+	}
+	if err := session.Stop().Call(ctx, c, id, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func resume(t *testing.T, c *varlink.Connection) {
+	id := detached(t, false, "sleep", ".5")
+	if err := session.Pause().Call(ctx, c, id); err != nil {
+		t.Error(err)
+	}
+	if err := session.Resume().Call(ctx, c, id); err != nil || stateOf(t, c, id) != "running" {
+		t.Errorf("%s: %v", stateOf(t, c, id), err)
+	}
+	if result, err := session.Wait().Call(ctx, c, id, nil); err != nil || *result.Code != 0 {
+		t.Errorf("%+v: %v", result, err)
+	}
 }
 
 // -- org.nsroot.root

@@ -78,6 +78,15 @@ func TestWhatIsNotThereIsNamed(t *testing.T) {
 	noSession(err)
 	noSession(session.Signal().Call(ctx, c, id, "TERM", nil, nil))
 	noSession(session.Stop().Call(ctx, c, id, nil))
+	noSession(session.Pause().Call(ctx, c, id))
+	noSession(session.Resume().Call(ctx, c, id))
+	noSession(session.Resize().Call(ctx, c, id, 80, 24))
+	_, err = session.Attach().Call(ctx, c, id, nil)
+	noSession(err)
+	_, err = session.Logs().Call(ctx, c, id, nil)
+	noSession(err)
+	_, err = session.Statistics().Call(ctx, c, &id)
+	noSession(err)
 
 	var noRoot *root.NoSuchRoot
 	if _, err := root.List().Call(ctx, c, &id); !errors.As(err, &noRoot) || noRoot.Name != id {
@@ -91,6 +100,31 @@ func TestWhatIsNotThereIsNamed(t *testing.T) {
 	var noInterface *varlink.InterfaceNotFound
 	err = c.Call(ctx, "org.example.Method", nil, nil)
 	if !errors.As(err, &noInterface) || noInterface.Interface != "org.example" {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+// What a session cannot do has an error of its own.
+func TestASessionThatCannotIsNamed(t *testing.T) {
+	c, command := connect(t), "aaaaaaaaaaaa"
+	foreground := start(t, connect(t), request{}, "sleep", "60").started(t).Id
+	_, attached := session.Attach().Call(ctx, c, foreground, nil)
+	_, logged := session.Logs().Call(ctx, c, foreground, nil)
+	for _, err := range []error{attached, logged, session.Resize().Call(ctx, c, foreground, 80, 24)} {
+		var e *session.NotDetached
+		if !errors.As(err, &e) || e.Id != foreground {
+			t.Errorf("%T %v", err, err)
+		}
+	}
+	_, waited := session.Wait().Call(ctx, c, foreground, &command)
+	for _, err := range []error{waited, session.Signal().Call(ctx, c, foreground, "TERM", &command, nil)} {
+		var e *session.NoSuchCommand
+		if !errors.As(err, &e) || e.Command != command {
+			t.Errorf("%T %v", err, err)
+		}
+	}
+	var e *session.NoTerminal
+	if err := session.Resize().Call(ctx, c, detached(t, false, "sleep", "60"), 80, 24); !errors.As(err, &e) {
 		t.Errorf("%T %v", err, err)
 	}
 }

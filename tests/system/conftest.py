@@ -1,5 +1,6 @@
 """Fixtures for tests under a booted systemd: what `meson install` would put on a machine, and a bed that runs it."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
+TESTS = "/usr/share/nsrootd-tests"  # in a bed: programs of the tests
 
 
 class Bed:
@@ -33,7 +35,7 @@ class Bed:
         # what a package's installation would do
         self.run("bash", "-c", "systemd-sysusers; systemctl daemon-reload; "
                  "systemctl start nsrootd.socket; "
-                 "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True)
+                 "useradd --uid 2001 --no-create-home one; useradd --uid 2002 --no-create-home two", check=True, timeout=200)
 
     def down(self):
         self._run("down", timeout=120)
@@ -44,7 +46,7 @@ class Bed:
         assert not check or done.returncode == 0, f"{verb} {arguments}: {done.stdout}\n{done.stderr}"
         return done
 
-    def run(self, *command, check=False, timeout=60):
+    def run(self, *command, check=False, timeout=120):
         return self._run("in", *map(str, command), check=check, timeout=timeout)
 
     def shell(self, script, check=False, timeout=60):
@@ -60,10 +62,16 @@ class Bed:
 
     def journal(self, *matches):
         """The journal's entries that match, as lists of (field, value)."""
-        import json
         self.run("journalctl", "--sync")
         lines = self.run("journalctl", "--output=json", "--no-pager", *matches).stdout.splitlines()
         return [json.loads(line) for line in lines]
+
+    def pid(self):
+        return self.property("nsrootd.service", "MainPID")
+
+    def stored(self):
+        """How many descriptors the service manager keeps."""
+        return int(self.property("nsrootd.service", "NFileDescriptorStore"))
 
     def inits(self):
         """The host pids of all nsroot-init processes."""
@@ -72,11 +80,39 @@ class Bed:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """A directory that holds what is installed, and nothing else."""
+    """A directory that holds what is installed and, below TESTS, what tests run on that machine."""
     tree = tmp_path_factory.mktemp("installed")
     subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", harness.Build().directory],
                    env={**os.environ, "DESTDIR": str(tree)}, check=True, stdout=subprocess.DEVNULL)
+    for path in ("harness.py", "integration/varlink.py", "system/crowd.py"):
+        place = tree / TESTS[1:] / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE.parent / path, place)
+    shutil.copy(harness.Build().directory / "daemon/nsrootd-later", tree / TESTS[1:])
     return tree
+
+
+class Crowd:
+    """crowd.py in a bed, as an ordinary user: n sessions in the foreground and n detached ones that print."""
+
+    def __init__(self, bed, n, patience):
+        self.bed, self.patience = bed, patience
+        bed.shell("rm -f /tmp/crowd.*; systemd-run --quiet --unit=crowd --uid=2001 --property=StandardOutput=file:/tmp/crowd.out "
+                  f"--property=StandardError=file:/tmp/crowd.err /usr/bin/python3 {TESTS}/system/crowd.py {n} /tmp/crowd.stop",
+                  check=True)
+        assert harness.until(lambda: "ready" in self.said(), patience), self.errors()
+
+    def said(self):
+        return self.bed.run("cat", "/tmp/crowd.out").stdout
+
+    def errors(self):
+        return self.bed.run("cat", "/tmp/crowd.err").stdout + self.bed.shell("journalctl -n 30 --no-pager").stdout
+
+    def end(self):
+        """What it found: {"sessions", "lines", "faults"}."""
+        self.bed.run("touch", "/tmp/crowd.stop", check=True)
+        assert harness.until(lambda: "faults" in self.said(), self.patience, 0.2), self.said() + self.errors()
+        return json.loads(self.said().splitlines()[-1])
 
 
 def missing(*programs):

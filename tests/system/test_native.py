@@ -126,16 +126,6 @@ def test_restart_serves_again_with_the_cached_root(started):
     assert not pulled, "the cache survives a restart"
 
 
-def test_a_killed_daemon_is_back_at_once_and_its_sessions_are_gone(started):
-    background(started)
-    for _ in range(8):  # more than systemd's default limit of starts
-        pid = started.property("nsrootd.service", "MainPID")
-        started.shell(f"kill -9 {pid}", check=True)
-        assert until(lambda: started.property("nsrootd.service", "MainPID") not in ("0", pid))
-    assert until(lambda: not started.inits(), 2)
-    assert started.user(f"{RUN} echo back").stdout == "back\n"
-
-
 def test_reload_reads_the_configuration_and_drops_no_session(started):
     end_all(started)
     background(started)

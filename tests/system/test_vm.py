@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
 
-from conftest import HERE, Bed, missing
+from conftest import HERE, Bed, Crowd, missing
 from harness import CHECKOUT, until
 
 SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
@@ -116,13 +117,63 @@ def test_storage_is_bounded(bed):
     assert done.returncode != 0 and "No space left on device" in done.stderr
 
 
-def test_a_restart_of_the_daemon_works_with_controllers_on(bed):
-    bed.shell("systemd-run --quiet --collect --uid=2001 nsrootctl run -- sleep 300", check=True)
-    assert until(lambda: bed.shell("nsrootctl list -q").stdout.strip())
-    bed.shell("systemctl restart nsrootd.service", check=True)
-    assert until(lambda: not bed.inits(), 10)
-    assert bed.user(f"{RUN} echo again").stdout == "again\n"
+@pytest.fixture
+def little_memory(bed):
+    """64 MiB a session."""
+    bed.shell("mkdir -p /etc/nsrootd; printf '[Limits]\\nMemoryMax=64M\\n' >/etc/nsrootd/nsrootd.conf; "
+              "systemctl reload nsrootd.service", check=True)
+    yield
+    bed.shell("rm -rf /etc/nsrootd/nsrootd.conf /run/systemd/system/nsrootd.service.d; systemctl daemon-reload; "
+              "systemctl reload-or-restart nsrootd.service", check=True)
+
+
+def detach(bed, script):
+    done = bed.user(f"nsrootctl run -d -- sh -c '{script}'")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_sessions_and_their_limits_survive_a_restart_with_controllers_on(bed, little_memory):
+    """Where the service itself had them below it, it could not be started again at all."""
+    id = detach(bed, "dd if=/dev/zero of=/tmp/20M bs=1M count=20 2>/dev/null; sleep 300")
+    memory = f"{SESSIONS}/user-2001/{id}/memory"
+    assert until(lambda: int(bed.run("cat", f"{memory}.current").stdout) > 20 << 20)
+    bed.shell("systemctl restart nsrootd.service; kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
+    assert until(lambda: id in bed.user("nsrootctl list -q").stdout)
+    assert bed.run("cat", f"{memory}.max").stdout.strip() == str(64 << 20)
+    bed.user(f"nsrootctl stop --timeout 0 {id}", check=True)
+    text = bed.user(f"nsrootctl inspect --json {id}").stdout
+    assert 20 << 20 < peak_of(text) <= 64 << 20, text
     assert until(lambda: bed.shell(f"ls -d {SESSIONS}/user-*").returncode != 0)
+
+
+def peak_of(text):
+    found = re.search(r'"memoryPeakBytes": ?([0-9]+)', text)
+    assert found, text
+    return int(found[1])
+
+
+def test_running_out_of_memory_while_there_is_no_daemon_is_told_as_that(bed, little_memory):
+    bed.shell("mkdir -p /run/systemd/system/nsrootd.service.d; printf '[Service]\\nRestartSec=6\\n' "
+              ">/run/systemd/system/nsrootd.service.d/late.conf; systemctl daemon-reload", check=True)
+    id = detach(bed, "sleep 3; dd if=/dev/zero of=/dev/null bs=200M count=1")
+    bed.shell("kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
+    assert until(lambda: not bed.inits(), 30)
+    alone = bed.property("nsrootd.service", "MainPID") == "0"
+    bed.shell("rm -r /run/systemd/system/nsrootd.service.d; systemctl daemon-reload", check=True)
+    text = bed.user(f"nsrootctl wait --json {id}", timeout=120).stdout
+    assert alone, "it was to happen while there is none"
+    assert "outOfMemory" in text, text
+
+
+def test_a_crowd_does_not_notice_kills_and_restarts_with_controllers_on(bed):
+    crowd = Crowd(bed, 8, 200)
+    bed.shell("for i in 1 2 3 4 5 6; do p=$(systemctl show -P MainPID nsrootd.service); kill -9 $p; "
+              "while q=$(systemctl show -P MainPID nsrootd.service); [ $q = 0 -o $q = $p ]; do sleep .1; done; "
+              "systemctl restart nsrootd.service; done", check=True, timeout=200)
+    found = crowd.end()
+    assert found["faults"] == [] and found["sessions"] == 16 and found["lines"] > 16 * 10, found
+    assert until(lambda: not bed.inits()) and until(lambda: bed.shell(f"ls -d {SESSIONS}/user-*").returncode != 0)
 
 
 def test_a_session_that_cannot_be_set_up_is_logged_with_its_step(bed):

@@ -297,13 +297,37 @@ Test(cgroup, what_an_earlier_daemon_left)
                *alive = make(first, 1001, "alive", &no_limits);
         pid_t pid = start_inside(alive);
         _cleanup_(cgroups_freep) Cgroups *second = make_node();
+        Cgroup *found, *none;
 
+        cr_expect(is_there(cgroup_path(dead)), "until it was looked for");
+        cr_assert_eq(cgroup_find(second, 1001, "alive", &found), 0);
+        cr_expect_str_eq(cgroup_path(found), cgroup_path(alive));
+        cr_expect_eq(cgroup_find(second, 1001, "dead", &none), -ENOENT);
+        cgroup_leave(found);
+        cgroups_tidy(second);
         cr_expect_not(is_there(cgroup_path(dead)));
         cr_expect(is_there(cgroup_path(alive)));
         kill(pid, SIGKILL);
         cr_assert_eq(waitpid(pid, NULL, 0), pid);
         cgroup_free(dead);
         cgroup_free(alive);
+        cgroups_free(first);
+}
+
+/* As when it ends while there is no daemon. */
+Test(cgroup, what_was_found_stays_until_it_is_freed_though_it_is_empty)
+{
+        Cgroups *first = make_node();
+        Cgroup *left = make(first, 1000, "ended", &no_limits);
+        _cleanup_(cgroups_freep) Cgroups *second = make_node();
+        Cgroup *found;
+
+        cr_assert_eq(cgroup_find(second, 1000, "ended", &found), 0);
+        cgroups_tidy(second);
+        cr_expect(is_there(cgroup_path(left)), "its session has yet to be told what it used");
+        cgroup_free(found);
+        cr_expect_not(is_there(cgroup_path(left)));
+        cgroup_free(left);
         cgroups_free(first);
 }
 
@@ -370,4 +394,32 @@ Test(cgroup, units_of_systemd)
                 path_of(path, sizeof path, cgroups_path(outer), units[i]);
                 cr_expect_eq(rmdir(path), 0);
         }
+}
+
+Test(cgroup, what_is_used)
+{
+        _cleanup_(cgroups_freep) Cgroups *c = make_node();
+        Cgroup *g = make(c, 1000, "used", &no_limits);
+        pid_t pid = start_inside(g);
+        CgroupUsage usage;
+
+        cgroup_usage(g, &usage);
+        cr_expect_neq(usage.cpu_usec, UINT64_MAX, "the kernel counts that without any controller");
+        cr_expect_eq(usage.tasks, 1);
+        kill(pid, SIGKILL);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        cgroup_free(g);
+}
+
+Test(cgroup, frozen)
+{
+        _cleanup_(cgroups_freep) Cgroups *c = make_node();
+        Cgroup *g = make(c, 1000, "frozen", &no_limits);
+        pid_t pid = start_inside(g);
+
+        cr_assert_eq(cgroup_freeze(g, true), 0);
+        cr_expect_eq(cgroup_kill(g), 0, "who is frozen can be killed");
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        cr_assert_eq(cgroup_freeze(g, false), 0);
+        cgroup_free(g);
 }

@@ -13,6 +13,10 @@
                 __VA_ARGS__, NULL                                                                           \
         }
 
+#define LIMITS                                                                                              \
+        ",\"limits\":{\"memoryMaxBytes\":0,\"tasksMax\":0,\"cpuQuotaPercent\":0,\"storageMaxBytes\":0,"     \
+        "\"storageMaxInodes\":0,\"fileSizeMaxBytes\":0,\"openFilesMax\":0}"
+
 /* What a session says of itself, in session.c's place. */
 struct Session {
         Spec spec;
@@ -20,7 +24,8 @@ struct Session {
         pid_t leader;
         const char *cgroup;
         uint64_t started, exited;
-        bool was_started;
+        bool was_started, is_paused;
+        Limits limits;
         SessionResult result;
 };
 
@@ -62,6 +67,16 @@ const char *session_cgroup(const Session *s)
 const SessionResult *session_result(const Session *s)
 {
         return s->state == SESSION_EXITED ? &s->result : NULL;
+}
+
+bool session_is_paused(const Session *s)
+{
+        return s->is_paused;
+}
+
+const Limits *session_limits(const Session *s)
+{
+        return &s->limits;
 }
 
 bool session_was_started(const Session *s)
@@ -155,7 +170,7 @@ Test(describe, a_session_that_starts)
                 "{\"id\":\"abcdefghijkl\",\"root\":\"busybox\",\"ownerUid\":4294967294,\"state\":"
                 "\"starting\","
                 "\"arguments\":[\"sh\"],\"hostname\":\"busybox\",\"network\":\"none\",\"readOnly\":false,"
-                "\"terminal\":false,\"detached\":false}");
+                "\"terminal\":false,\"detached\":false" LIMITS "}");
 }
 
 Test(describe, a_session_that_has_everything)
@@ -178,7 +193,7 @@ Test(describe, a_session_that_has_everything)
                 "{\"id\":\"abcdefghijkl\",\"name\":\"mine\",\"root\":\"busybox\",\"ownerUid\":4294967294,"
                 "\"state\":\"running\",\"arguments\":[\"sh\",\"\\\"\\n\"],\"user\":\"bin\",\"hostname\":"
                 "\"here\","
-                "\"network\":\"none\",\"readOnly\":true,\"terminal\":true,\"detached\":false,"
+                "\"network\":\"none\",\"readOnly\":true,\"terminal\":true,\"detached\":false" LIMITS ","
                 "\"leader\":{\"pid\":4711},\"controlGroup\":\"/a/b\",\"startTimestamp\":{\"realtime\":5}}");
 
         s = (Session){
@@ -191,7 +206,7 @@ Test(describe, a_session_that_has_everything)
                 describe_session(&s),
                 "{\"id\":\"abcdefghijkl\",\"root\":\"busybox\",\"ownerUid\":4294967294,\"state\":\"exited\","
                 "\"arguments\":[\"sh\"],\"hostname\":\"h\",\"network\":\"none\",\"readOnly\":false,"
-                "\"terminal\":false,\"detached\":false,\"exitTimestamp\":{\"realtime\":6},"
+                "\"terminal\":false,\"detached\":false" LIMITS ",\"exitTimestamp\":{\"realtime\":6},"
                 "\"result\":{\"cause\":\"exited\",\"code\":0}}");
 }
 

@@ -91,3 +91,13 @@ Test(explain, errno_names)
         cr_expect_str_eq(explain_errno("EHWPOISON"), "Memory page has hardware error");
         cr_expect_str_eq(explain_errno("ENONSENSE"), "ENONSENSE");
 }
+
+Test(explain, sessions_that_go_on)
+{
+        check(ERROR_NOT_DETACHED, "{\"id\":\"abc\"}", EXIT_OURS,
+              "session abc is not detached: its output is where its 'nsrootctl run' is, and kept nowhere "
+              "else");
+        check(ERROR_NO_SUCH_COMMAND, "{\"command\":\"c1\"}", EXIT_OURS, "no command c1 runs in the session");
+        check(ERROR_LIMIT_UNAVAILABLE, "{\"limit\":\"pause\",\"reason\":\"no freezer\"}", EXIT_OURS,
+              "this host cannot enforce a pause: no freezer");
+}

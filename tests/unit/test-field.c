@@ -241,3 +241,33 @@ Test(field, a_nul_does_not_cut_a_string_short)
         cr_expect_eq(parse_made("list", list, &s, &e), -EREMOTEIO);
         cr_expect_str_eq(error_text(&e, "parameter"), "list");
 }
+
+/* What was parsed is formatted as the same, absent or not. */
+Test(field, format)
+{
+        static const char *const texts[] = {
+                "{}",
+                "{\"text\":\"\"}",
+                "{\"text\":\"x\\n\",\"list\":[\"a\",\"\"]}",
+                "{\"list\":[]}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_error_ Error e = {};
+                struct json_object *formatted;
+                Sample s;
+
+                cr_assert_eq(parse_with(sample_table, texts[i], &s, &e), 0, "%s", texts[i]);
+                formatted = fields_format(sample_table, &s);
+                Sample again;
+                cr_assert_eq(fields_parse(formatted, sample_table, &again, &e), 0);
+                struct json_object *twice = fields_format(sample_table, &again);
+                cr_expect(json_object_equal(formatted, twice));
+                cr_expect_eq(strlen(json_object_to_json_string(formatted)) > 3, i > 0, "%s",
+                             json_object_to_json_string(formatted));
+                json_object_put(twice);
+                json_object_put(formatted);
+                fields_done(sample_table, &s);
+                fields_done(sample_table, &again);
+        }
+}

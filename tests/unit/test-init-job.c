@@ -82,6 +82,7 @@ Test(job, everything)
         for (int i = 0; i < 3; i++)
                 cr_expect_eq(job.stdio[i], -EBADF);
         cr_expect_eq(job.lifeline, -EBADF);
+        cr_expect_eq(job.ring, -EBADF);
 }
 
 Test(job, whose_home_and_name)
@@ -224,12 +225,35 @@ Test(job, descriptors)
         cr_expect_eq(job.stdio[0], -EBADF);
 }
 
+Test(job, the_ring_is_the_last)
+{
+        int fds[5];
+
+        make(1, 0, "a\0\0/\0", 5, 5);
+        memcpy(fds, message.fds, sizeof(fds));
+        sent.order.flags = SPAWN_STDIN | SPAWN_STDOUT | SPAWN_STDERR | SPAWN_LIFELINE | SPAWN_RING;
+        cr_assert(job_parse(&message, &job, &failure));
+        cr_expect_eq(job.lifeline, fds[3]);
+        cr_expect_eq(job.ring, fds[4]);
+        job_done(&job);
+        cr_expect_lt(fcntl(fds[4], F_GETFD), 0);
+        cr_expect_eq(job.ring, -EBADF);
+
+        make(1, 0, "a\0\0/\0", 5, 1);
+        fds[0] = message.fds[0];
+        sent.order.flags = SPAWN_RING | SPAWN_CAPTURE;
+        cr_assert(job_parse(&message, &job, &failure));
+        cr_expect_eq(job.ring, fds[0]);
+        cr_expect_eq(job.lifeline, -EBADF);
+        job_done(&job);
+}
+
 Test(job, fewer_descriptors_than_flags)
 {
-        const uint32_t all = SPAWN_STDIN | SPAWN_STDOUT | SPAWN_STDERR | SPAWN_LIFELINE;
+        const uint32_t all = SPAWN_STDIN | SPAWN_STDOUT | SPAWN_STDERR | SPAWN_LIFELINE | SPAWN_RING;
         int last;
 
-        for (size_t n = 0; n < 4; n++) {
+        for (size_t n = 0; n < 5; n++) {
                 make(1, 0, "a\0\0/\0", 5, n);
                 sent.order.flags = all;
                 last = n ? message.fds[n - 1] : -1;

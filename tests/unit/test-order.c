@@ -90,7 +90,7 @@ Test(order, a_structure_its_blob_and_descriptors_arrive)
 
 Test(order, nothing_but_a_structure)
 {
-        OrderEnd end = { .header = ORDER_INIT(ORDER_END, 0) };
+        OrderGo end = { .header = ORDER_INIT(ORDER_GO, 0) };
         OrderMessage m;
 
         cr_assert_eq(order_send(ends[0], &end, sizeof(end), NULL, 0, NULL, 0), 0);
@@ -235,11 +235,11 @@ static void on_alarm(int sig)
 
         if (++n == 3)
                 cr_assert_eq(send(ends[0],
-                                  &(OrderEnd){
-                                          .header = {.type = ORDER_END, .size = sizeof(OrderEnd)}
+                                  &(OrderGo){
+                                          .header = {.type = ORDER_GO, .size = sizeof(OrderGo)}
                 },
-                                  sizeof(OrderEnd), 0),
-                             sizeof(OrderEnd));
+                                  sizeof(OrderGo), 0),
+                             sizeof(OrderGo));
 }
 
 Test(order, a_signal_does_not_end_the_wait)
@@ -252,5 +252,5 @@ Test(order, a_signal_does_not_end_the_wait)
         setitimer(ITIMER_REAL, &every, NULL);
         cr_expect_eq(order_receive(ends[1], 0, buffer, sizeof(buffer), &m), 1);
         setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
-        cr_expect_eq(m.header->type, ORDER_END);
+        cr_expect_eq(m.header->type, ORDER_GO);
 }

@@ -75,7 +75,7 @@ Test(plan, nothing_was_said)
         cr_expect_eq(plan.order.envc, 2);
         cr_expect_eq(plan.order.header.type, ORDER_SPAWN);
         cr_expect_eq(plan.order.header.command, 1);
-        cr_expect_eq(plan.order.flags, SPAWN_MAIN);
+        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_RING);
         cr_expect_eq(plan.order.columns, 80);
         cr_expect_eq(plan.order.rows, 24);
         cr_expect_str_eq(child.hostname, "busybox");
@@ -123,7 +123,7 @@ Test(plan, a_terminal)
 
         asked.terminal = 1;
         build(&asked, &bare);
-        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_TERMINAL);
+        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_RING | SPAWN_TERMINAL);
         cr_expect_str_eq(blob(), "/bin/sh|" DEFAULT_PATH "|container=nsrootd|TERM=dumb||/|");
         plan_done(&plan);
 
@@ -139,7 +139,7 @@ Test(plan, a_terminal)
         asked = nothing_said;
         asked.terminal = 0;
         build(&asked, &bare);
-        cr_expect_eq(plan.order.flags, SPAWN_MAIN);
+        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_RING);
 }
 
 Test(plan, what_was_lent)
@@ -151,13 +151,13 @@ Test(plan, what_was_lent)
 
                 asked.stdio[i] = 0; /* an index: 0 is one as good as any */
                 build(&asked, &bare);
-                cr_expect_eq(plan.order.flags, SPAWN_MAIN | flags[i]);
+                cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_RING | flags[i]);
                 plan_done(&plan);
         }
         Spec asked = nothing_said;
         asked.lifeline = 0;
         build(&asked, &bare);
-        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_LIFELINE);
+        cr_expect_eq(plan.order.flags, SPAWN_MAIN | SPAWN_RING | SPAWN_LIFELINE);
 }
 
 Test(plan, the_child)

@@ -190,3 +190,37 @@ Test(relay, drains_a_pty_to_its_hang_up)
         relay_drain(&r);
         expect_readable(to.out, "last words");
 }
+
+/* Each x becomes xx. */
+static size_t double_x(void *userdata, const char *in, size_t n, char *out)
+{
+        size_t length = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                out[length++] = in[i];
+                if (in[i] == 'x')
+                        out[length++] = 'x';
+        }
+        *(size_t *)userdata += n;
+        return length;
+}
+
+Test(relay, a_filter_changes_what_is_passed_on)
+{
+        Pipe from = make_pipe(), to = make_pipe();
+        size_t seen = 0;
+        Relay r;
+
+        relay_init(&r, from.out, to.in, NOTHING, NOTHING);
+        r.filter = double_x;
+        r.filter_data = &seen;
+        cr_assert_eq(write(from.in, "axb", 3), 3);
+        turn(&r, 1000);
+        expect_readable(to.out, "axxb");
+        cr_expect_eq(seen, 3);
+        cr_expect(relay_is_empty(&r));
+        relay_insert(&r, "more", 4);
+        cr_expect_not(relay_is_empty(&r));
+        turn(&r, 1000);
+        expect_readable(to.out, "more");
+}

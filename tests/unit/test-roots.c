@@ -43,6 +43,7 @@ static Config config = { .roots = root_configs,
 static void start(void)
 {
         cr_assert_eq(roots_new(event, state, &config, "/nonexistent", &roots), 0);
+        roots_tidy(roots, NULL, 0);
 }
 
 static void restart(void)

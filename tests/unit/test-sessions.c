@@ -12,11 +12,11 @@ struct Session {
         Spec spec;
         uid_t owner;
         SessionState state;
-        uint64_t exited;
+        uint64_t started, exited, changed;
         bool is_killed;
 };
 
-static size_t freed, requests_done, busy_cgroups;
+static size_t freed, left, requests_done, busy_cgroups;
 
 void session_request_done(SessionRequest *r)
 {
@@ -47,6 +47,52 @@ Session *session_free(Session *s)
         freed++;
         free(s);
         return NULL;
+}
+
+/* What is taken up has its id from the state's descriptor, and its start. */
+int session_take_up(const SessionHost *host, StoredSession *stored, Session **ret)
+{
+        Session *s;
+
+        if (stored->state < 0)
+                return -EBADMSG;
+        s = calloc(1, sizeof(*s));
+        *s = (Session){
+                .host = host, .owner = 1, .state = SESSION_RUNNING, .started = (uint64_t)stored->state
+        };
+        snprintf(s->id, sizeof(s->id), "%d", stored->state);
+        *ret = s;
+        return 0;
+}
+
+bool session_is_stored(const Session *s)
+{
+        return false;
+}
+
+void session_forget(Session *s)
+{
+}
+
+void stored_session_done(StoredSession *stored)
+{
+}
+
+Session *session_leave(Session *s)
+{
+        left++;
+        free(s);
+        return NULL;
+}
+
+uint64_t session_started_realtime(const Session *s)
+{
+        return s->started;
+}
+
+void session_set_last_change(Session *s, uint64_t number)
+{
+        s->changed = number;
 }
 
 void session_kill(Session *s, Cause cause)
@@ -88,13 +134,17 @@ static Config config = { .remember_usec = USEC_INFINITY, .remember_max = 100 };
 static sd_event *event;
 static Sessions *table;
 
+static void set_up_table(void)
+{
+        SessionHost host = { .config = &config, .event = event };
+
+        cr_assert_eq(sessions_new(&host, &table), 0);
+}
+
 static void set_up(void)
 {
-        SessionHost host = { .config = &config };
-
         cr_assert_geq(sd_event_new(&event), 0);
-        host.event = event;
-        cr_assert_eq(sessions_new(&host, &table), 0);
+        set_up_table();
 }
 
 static void tear_down(void)
@@ -410,4 +460,49 @@ Test(sessions, freed_with_those_that_live)
         freed = 0;
         sessions_free(other);
         cr_expect_eq(freed, 2);
+}
+
+static size_t n_told;
+
+static void on_changed(Session *s, void *userdata)
+{
+        n_told += userdata == &n_told;
+}
+
+/* In the order of their starts, whatever order they come in. */
+Test(sessions, earlier_ones_are_taken_up)
+{
+        static const int starts[] = { 30, 10, 20 };
+        size_t cursor = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(starts); i++) {
+                StoredSession stored = { .state = starts[i] };
+                cr_assert_eq(sessions_take_up(table, &stored), 0);
+        }
+        cr_expect_eq(sessions_take_up(table, &(StoredSession){ .state = -EBADF }), -EBADMSG);
+        cr_expect_str_eq(session_id(sessions_next(table, 1, &cursor)), "10");
+        cr_expect_str_eq(session_id(sessions_next(table, 1, &cursor)), "20");
+        cr_expect_str_eq(session_id(sessions_next(table, 1, &cursor)), "30");
+        cr_expect_null(sessions_next(table, 1, &cursor));
+        cr_expect_eq(sessions_live_of(table, 1), 3);
+}
+
+Test(sessions, each_change_has_a_number_and_is_told)
+{
+        Session *s = start(1, "aaaaaaaaaaaa", NULL);
+
+        s->host->on_changed(s, s->host->userdata);
+        sessions_on_changed(table, on_changed, &n_told);
+        s->host->on_changed(s, s->host->userdata);
+        cr_expect_eq(s->changed, 2);
+        cr_expect_eq(n_told, 1);
+}
+
+Test(sessions, can_be_left_alive)
+{
+        start(1, "aaaaaaaaaaaa", NULL);
+        table = sessions_leave(table);
+        cr_expect_eq(left, 1);
+        cr_expect_eq(freed, 0);
+        set_up_table();
 }

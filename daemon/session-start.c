@@ -1,0 +1,210 @@
+/* How a session begins: its id, its ids, its cgroup, its plan, its launch. See session-private.h. */
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "output.h"
+#include "plan.h"
+#include "session-log.h"
+#include "session-private.h"
+
+#define ARGUMENT_BYTES_SHOWN 512
+#define ELLIPSIS             "\u2026"
+
+static int random_id(char ret[static SESSION_ID_LENGTH + 1])
+{
+        uint8_t bytes[SESSION_ID_LENGTH];
+
+        if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+                return -errno;
+        for (size_t i = 0; i < SESSION_ID_LENGTH; i++)
+                ret[i] = SESSION_ID_ALPHABET[bytes[i] % 32];
+        ret[SESSION_ID_LENGTH] = '\0';
+        return 0;
+}
+
+/* Also its beginning is nobody else's: it is its name in the descriptor store. */
+static int new_id(const SessionHost *host, char ret[static SESSION_ID_LENGTH + 1])
+{
+        int r;
+
+        do
+                r = random_id(ret);
+        while (r >= 0 && host->has_prefix(ret, SESSION_STORE_NAME_LENGTH, host->userdata));
+        return r;
+}
+
+static void strings_free(char **list)
+{
+        for (char **s = list; s && *s; s++)
+                free(*s);
+        free(list);
+}
+
+/* What is shown of a command line: a list of a thousand sessions must fit into one reply, and into memory.
+ */
+static char **abridge(char *const *list)
+{
+        char **copy = calloc(ARGUMENTS_SHOWN + 1, sizeof(*copy));
+        size_t left = ARGUMENT_BYTES_SHOWN;
+
+        for (size_t i = 0; copy && list[i] && i < ARGUMENTS_SHOWN; i++) {
+                size_t n = strlen(list[i]);
+                bool fits = n <= left && i + 1 < ARGUMENTS_SHOWN;
+
+                copy[i] = strdup(fits ? list[i] : ELLIPSIS);
+                if (!copy[i]) {
+                        strings_free(copy);
+                        return NULL;
+                }
+                if (!fits)
+                        break;
+                left -= n;
+        }
+        return copy;
+}
+
+/* A session that is described knows what it runs; its environment, which may hold secrets, it does not keep.
+ */
+static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
+{
+        char **shown = abridge(plan_arguments(spec, root));
+
+        if (!spec->hostname)
+                spec->hostname = strdup(root->name);
+        if (!shown || !spec->hostname) {
+                strings_free(shown);
+                return -ENOMEM;
+        }
+        strings_free(TAKE_PTR(spec->environment));
+        strings_free(spec->arguments);
+        spec->arguments = shown;
+        s->spec = *spec;
+        *spec = (Spec){ 0 };
+        return 0;
+}
+
+static int make_cgroup(Session *s)
+{
+        CgroupLimits limits = { .memory_max = s->limits.memory_max,
+                                .tasks_max = s->limits.tasks_max,
+                                .cpu_percent = s->limits.cpu_percent };
+        int r;
+
+        if (!s->host->cgroups)
+                return 0;
+        r = cgroup_new(s->host->cgroups, s->owner, s->id, &limits, &s->cgroup);
+        if (r < 0)
+                return r;
+        s->cgroup_path = strdup(cgroup_path(s->cgroup));
+        return s->cgroup_path ? 0 : -ENOMEM;
+}
+
+/* Descriptors in the order of their flags, without gaps: as nsroot-init takes them. */
+static void pack_fds(const SessionRequest *request, Launch *launch)
+{
+        for (size_t i = 0; i < ELEMENTSOF(request->fds); i++)
+                if (request->fds[i] >= 0)
+                        launch->fds[launch->n_fds++] = request->fds[i];
+}
+
+static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
+{
+        SpawnPlan spawn = { 0 };
+        Launch l = { .spawn = &spawn,
+                     .tree_fd = root_tree_fd(s->root),
+                     .can_idmap = root_can_idmap(s->root),
+                     .first_id = s->first_id,
+                     .cgroup_fd = s->cgroup ? cgroup_fd(s->cgroup) : -EBADF };
+        Launched launched;
+        int r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj,
+                           &l.child, &spawn);
+
+        if (r < 0)
+                *f = (LaunchFailure){ .step = STEP_ORDERS, .error = -r };
+        else {
+                pack_fds(request, &l);
+                l.fds[l.n_fds++] = s->output_fd;
+                r = launcher_start(s->host->launcher, &l, &launched, f);
+        }
+        plan_done(&spawn);
+        if (r < 0)
+                return -EREMOTEIO;
+        s->pid = launched.pid;
+        s->pidfd = launched.pidfd;
+        s->control = launched.control;
+        return 0;
+}
+
+static int fail(LaunchFailure *f, Step step, int r)
+{
+        *f = (LaunchFailure){ .step = step, .error = -r };
+        return -EREMOTEIO;
+}
+
+/* What a detached session prints is kept as far as there is room; of others, only how their commands end. */
+static int make_output(Session *s, const Spec *spec)
+{
+        uint64_t size = spec->detached == 1 ? s->limits.output_max / RING_ALIGN * RING_ALIGN : 0;
+
+        return output_new(size, &s->output_fd);
+}
+
+static int start(Session *s, SessionRequest *request, LaunchFailure *f)
+{
+        int r = idranges_take(s->host->ranges, &s->first_id);
+
+        if (r < 0)
+                return fail(f, STEP_MAPS, r);
+        s->has_range = true;
+        r = make_cgroup(s);
+        if (r < 0)
+                return fail(f, STEP_LEAF, r);
+        r = make_output(s, &request->spec);
+        if (r < 0)
+                return fail(f, STEP_START, r);
+        r = launch(s, request, f);
+        if (r < 0)
+                return r;
+        r = keep_spec(s, &request->spec, root_config(s->root));
+        if (r >= 0)
+                r = session_keep(s);
+        if (r >= 0)
+                r = session_listen(s);
+        if (r >= 0)
+                r = session_expect_start(s);
+        return r < 0 ? fail(f, STEP_START, r) : 0;
+}
+
+static uint64_t inode_of(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+int session_start(const SessionHost *host, SessionRequest *request, SessionWatch *watch, Session **ret,
+                  LaunchFailure *f)
+{
+        _cleanup_(session_freep) Session *s = session_alloc(host);
+        int r = s ? new_id(host, s->id) : -ENOMEM;
+
+        if (r >= 0) {
+                s->owner = request->owner;
+                s->limits = request->limits;
+                s->has_lifeline = request->fds[3] >= 0;
+                s->root = TAKE_PTR(request->root);
+                s->root_name = strdup(root_name(s->root));
+                s->tree = inode_of(root_tree_fd(s->root));
+                r = s->root_name ? start(s, request, f) : fail(f, STEP_START, -ENOMEM);
+                if (r < 0)
+                        session_log_failure(s, f);
+        } else
+                r = fail(f, STEP_START, r);
+        session_request_done(request);
+        if (r < 0)
+                return r;
+        session_watch(s, watch);
+        *ret = TAKE_PTR(s);
+        return 0;
+}

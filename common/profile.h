@@ -4,6 +4,7 @@
 #pragma once
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <stdint.h>
 
 #define CAP_BIT(c) (UINT64_C(1) << (c))
@@ -15,7 +16,14 @@
 
 /* What nsroot-init keeps: enough to become any user of the session, and always more than a command has, so
  * that no command passes ptrace_may_access() on it. */
-#define PROFILE_INIT_CAPS       (PROFILE_CAPS | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SYS_PTRACE))
+#define PROFILE_INIT_CAPS (PROFILE_CAPS | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SYS_PTRACE))
+
+/* Nothing about capabilities can be changed back. Root of the session keeps root's meaning of exec. */
+#define PROFILE_SECUREBITS                                                                                  \
+        (SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |                   \
+         SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+#define PROFILE_SECUREBITS_ROOT PROFILE_SECUREBITS
+#define PROFILE_SECUREBITS_USER (PROFILE_SECUREBITS | SECBIT_NOROOT)
 
 #define PROFILE_SECCOMP_FILTERS 2
 

@@ -2,7 +2,6 @@
  * difference from the profile of SECURITY.md is named and ends the command before it begins. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -136,8 +135,8 @@ bool profile_check(const Init *init, const Job *job, Failure *f)
                 [CHECK_SECCOMP_MODE] = status_is(s, "Seccomp", 2, 10),
                 [CHECK_SECCOMP_FILTERS] =
                         status_is(s, FILTERS, init->inherited_filters + PROFILE_SECCOMP_FILTERS, 10),
-                [CHECK_SECUREBITS] =
-                        prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == (root ? SECUREBITS_ROOT : SECUREBITS_USER),
+                [CHECK_SECUREBITS] = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) ==
+                                     (root ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER),
                 [CHECK_DESCRIPTORS] = only_stdio_is_open(),
                 [CHECK_LIMITS] = limits_hold(job),
                 [CHECK_UMASK] = status_is(s, "Umask", 022, 8),

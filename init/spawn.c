@@ -72,8 +72,9 @@ static int do_bounding(Spawn *s)
 
 static int do_securebits(Spawn *s)
 {
-        return check(prctl(PR_SET_SECUREBITS, s->job->user.uid == 0 ? SECUREBITS_ROOT : SECUREBITS_USER, 0,
-                           0, 0));
+        return check(prctl(PR_SET_SECUREBITS,
+                           s->job->user.uid == 0 ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER, 0, 0,
+                           0));
 }
 
 static int do_become(Spawn *s)

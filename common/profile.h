@@ -9,7 +9,8 @@
 
 #define CAP_BIT(c) (UINT64_C(1) << (c))
 
-/* What uid 0 inside may do, in its own user namespace; any other uid has nothing. */
+/* What uid 0 inside may do, in its own user namespace; any other uid has nothing. Where there are no user
+ * namespaces a session has one uid, which is not 0: it, and nsroot-init, have nothing. */
 #define PROFILE_CAPS                                                                                        \
         (CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |       \
          CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_NET_BIND_SERVICE))
@@ -99,8 +100,12 @@ enum {
 
 #define PROFILE_READ_ONLY(X)    X("/proc/bus") X("/proc/fs") X("/proc/irq") X("/proc/sys")
 
+/* Directories that are the session's one user's, where it has only one. */
+#define PROFILE_GIVEN(X)        X("/dev") X("/dev/shm") X("/dev/mqueue") X("/tmp") X("/run")
+
 /* X(file in /proc/sys/user, value): inside, no namespace can be made (the daemon's own user namespace is not
- * touched: these count by user namespace, namespaces(7)), and inotify is bounded. */
+ * touched: these count by user namespace, namespaces(7)), and inotify is bounded. Not where the session has
+ * none of its own: these would be the host's. */
 #define PROFILE_USER_LIMITS(X)                                                                              \
         X("max_user_namespaces", "0")                                                                       \
         X("max_mnt_namespaces", "0")                                                                        \
@@ -112,5 +117,6 @@ enum {
         X("max_time_namespaces", "0")                                                                       \
         X("max_inotify_instances", "128")
 
-/* The kinds of namespace that must differ from the daemon's, by their file in /proc/self/ns. */
+/* The kinds of namespace that must differ from the daemon's, by their file in /proc/self/ns; the first must
+ * be the daemon's where a session has none of its own. */
 #define PROFILE_NAMESPACES(X) X(user) X(mnt) X(pid) X(ipc) X(uts) X(cgroup) X(net)

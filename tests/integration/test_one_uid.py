@@ -299,14 +299,15 @@ def test_bytes_and_statuses_come_through(daemon):
 
 
 def test_a_terminal_is_the_sessions_users(daemon):
-    script = "tty; stty size; stat -c %u /dev/pts/0; id -u; readlink /dev/console; echo ready; read a; echo got $a"
+    script = "tty; stty size; stat -c %u /dev/pts/0; id -u; stat -c %g /dev/pts/0; readlink /dev/console; echo ready; read a; echo got $a"
     t = Terminal([str(daemon.client), "run", "--", "sh", "-c", script], User(USER), daemon.client_environment(),
                  rows=33, columns=99)
     try:
-        owner = t.expect(r"/dev/pts/0\r\n33 99\r\n(\d+)\r\n\1\r\npts/0\r\nready").group(1)
+        found = t.expect(r"/dev/pts/0\r\n33 99\r\n(\d+)\r\n\1\r\n(\d+)\r\npts/0\r\nready")
         t.line("there")
         t.expect("got there")
-        assert t.wait() == 0 and int(owner) >= RANGES
+        assert t.wait() == 0 and int(found.group(1)) >= RANGES
+        assert int(found.group(2)) == int(found.group(1)) + 5, "its own group tty, which nobody is in"
     finally:
         t.close()
 

@@ -253,9 +253,18 @@ def test_the_hosts_files_and_nodes_are_out_of_reach(shell):
         assert (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
 
 
-def test_a_setuid_program_gains_nothing(build):
+def test_files_of_all_owners_of_the_cached_root_are_its_own(fresh_daemon):
+    daemon = fresh_daemon(wrapper=NO_NAMESPACES)
+    assert daemon.run("true").returncode == 0
+    (group,) = daemon.state_dir.glob("roots/*/etc/group")
+    os.chown(group, 7, 8)
+    found = daemon.run("sh", "-c", "stat -c '%u %g' /etc/group /etc/passwd; id -u").stdout.split()
+    assert len(found) == 5 and len(set(found)) == 1
+
+
+def test_a_setuid_program_gains_nothing(fresh_daemon):
     """Neither one that is made inside nor one of the cached root."""
-    daemon = harness.Daemon(build, wrapper=NO_NAMESPACES)
+    daemon = fresh_daemon(wrapper=NO_NAMESPACES)
     assert daemon.run("true").returncode == 0
     programs = list(daemon.state_dir.glob("roots/*/bin/busybox"))
     assert programs and all(p.stat().st_uid == 0 for p in programs)
@@ -264,7 +273,6 @@ def test_a_setuid_program_gains_nothing(build):
     script = "cp /bin/busybox /tmp/busybox && chmod 6755 /tmp/busybox; stat -c %a /bin/busybox; " \
              "for b in /tmp/busybox /bin/busybox; do $b id; $b grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status; done"
     lines = daemon.run("sh", "-c", script).stdout.splitlines()
-    daemon.close()
     assert lines[0] == "4755" and len(lines) == 9, lines
     for line in lines[1:]:
         assert re.fullmatch(r"uid=(\d+) gid=\1|Cap...:\t0+", line), line

@@ -229,7 +229,8 @@ static int clone_child(const Launch *launch, uint64_t kinds, Launched *ret)
         return 0;
 }
 
-/* Each by its own group tty: that of the host is not a session's. */
+/* only_id: 0, or without a user namespace its uid and gid. Terminals have the session's group tty: 5 is the
+ * host's. */
 static void use_ids(ChildPlan *child, uint32_t only_id)
 {
         child->only_id = only_id;

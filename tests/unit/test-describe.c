@@ -265,6 +265,8 @@ Test(describe, failures)
                        "ENOENT");
         expect_failure(F(USER, 0, ENOENT), &spec, ERROR_NO_SUCH_USER, "user", "root", "");
         expect_failure(F(USER, 0, EINVAL), &more, ERROR_NO_SUCH_USER, "user", "bin", "");
+        expect_failure(F(USER, 0, EOPNOTSUPP), &more, ERROR_SETUP_FAILED, "step", "look up the user",
+                       errno_name(EOPNOTSUPP));
         expect_failure(F(USER, 0, EINVAL), NULL, ERROR_SETUP_FAILED, "step", "look up the user", "EINVAL");
         expect_failure(F(DIRECTORY, 0, ENOENT), &more, ERROR_SETUP_FAILED, "step",
                        "enter the working directory /nowhere", "ENOENT");

@@ -1,31 +1,24 @@
 /* Sessions' cgroups as directories of the cgroup2 filesystem, reached only from the descriptor of the node
- * they are below. Knows where that node may be; keeps no list of users: a user's directory is made when it
+ * they are below (cgroup-node.c finds it). Keeps no list of users: a user's directory is made when it
  * is missed, and goes with the last session in it because the kernel refuses to remove it earlier. */
 #include "cgroup.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#define DAEMON_UNIT     "nsrootd.service"
-#define SESSIONS_UNIT   "nsrootd-sessions.service"
-#define HOLDER_LEAF     "holder"
+#include "cgroup-node.h"
+
 #define USER_PREFIX     "user-"
-#define NAME_LENGTH_MAX 64
 #define FILE_SIZE_MAX   (64 * KIB) /* of any cgroup file read here */
 #define CPU_PERIOD_USEC 100000
 
 struct Cgroups {
-        int node_fd;
-        int parent_fd; /* of the node's parent where the node is ours to remove, else -EBADF */
-        char *path;    /* below the mount, no slash at the end: "" is the root */
+        int mount_fd;
+        Node node;
         unsigned controllers;
         Cgroup *busy;
         Cgroup *found; /* until the first tidying */
@@ -38,187 +31,10 @@ struct Cgroup {
         Cgroup *next_busy, *next_found;
 };
 
-static const struct {
-        const char *name;
-        CgroupController bit;
-} controller_names[] = {
-        {"memory", CGROUP_MEMORY},
-        { "pids",  CGROUP_PIDS  },
-        { "cpu",   CGROUP_CPU   },
-        { "io",    CGROUP_IO    },
-};
-
-static void fclosep(FILE **f)
-{
-        if (*f)
-                fclose(*f);
-}
-
 static void closedirp(DIR **d)
 {
         if (*d)
                 closedir(*d);
-}
-
-/* A name of ours: without a dot, because the names of all the kernel's own files have one. */
-static bool name_is_valid(const char *name)
-{
-        size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
-
-        return n > 0 && n <= NAME_LENGTH_MAX && name[n] == '\0';
-}
-
-/* Undoes the octal escapes of proc(5), in place. */
-static void unescape(char *text)
-{
-        char *to = text;
-
-        for (const char *from = text; *from; to++) {
-                if (from[0] == '\\' && strspn(from + 1, "01234567") >= 3) {
-                        *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-                        from += 4;
-                } else {
-                        *to = *from++;
-                }
-        }
-        *to = '\0';
-}
-
-int cgroup_parse_mount(const char *line, char **ret)
-{
-        _cleanup_free_ char *root = NULL, *point = NULL, *type = NULL;
-        const char *separator = strstr(line, " - ");
-
-        if (!separator || sscanf(line, "%*u %*u %*s %ms %ms", &root, &point) != 2 ||
-            sscanf(separator, " - %ms", &type) != 1)
-                return 0;
-        if (!streq(type, "cgroup2") || !streq(root, "/"))
-                return 0;
-        unescape(point);
-        *ret = TAKE_PTR(point);
-        return 1;
-}
-
-int cgroup_parse_own(const char *text, char **ret)
-{
-        for (const char *line = text; line; line = strchr(line, '\n')) {
-                line += *line == '\n';
-                if (strncmp(line, "0::/", 4) != 0)
-                        continue;
-                line += strlen("0::");
-                char *path = strndup(line, strcspn(line, "\n"));
-                if (!path)
-                        return -ENOMEM;
-                if (streq(path, "/"))
-                        *path = '\0';
-                *ret = path;
-                return 0;
-        }
-        return -EOPNOTSUPP;
-}
-
-unsigned cgroup_parse_controllers(const char *text)
-{
-        unsigned found = 0;
-
-        for (size_t n; *(text += strspn(text, " \n")) != '\0'; text += n) {
-                n = strcspn(text, " \n");
-                for (size_t i = 0; i < ELEMENTSOF(controller_names); i++)
-                        if (strlen(controller_names[i].name) == n &&
-                            strncmp(text, controller_names[i].name, n) == 0)
-                                found |= controller_names[i].bit;
-        }
-        return found;
-}
-
-/* Opens a directory below another one, by a path that may begin with a slash and stays below it. */
-static int open_below(int dir_fd, const char *path, int *ret)
-{
-        struct open_how how = {
-                .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-        };
-        long fd;
-
-        path += strspn(path, "/");
-        fd = syscall(SYS_openat2, dir_fd, *path ? path : ".", &how, sizeof how);
-        if (fd < 0)
-                return -errno;
-        *ret = (int)fd;
-        return 0;
-}
-
-/* -EOPNOTSUPP: no cgroup2 filesystem is mounted, or what is visible at its place is another one. */
-static int open_mount(int *ret)
-{
-        _cleanup_(fclosep) FILE *f = fopen("/proc/self/mountinfo", "re");
-        _cleanup_free_ char *line = NULL;
-        size_t size = 0;
-
-        if (!f)
-                return -errno;
-        while (getline(&line, &size, f) > 0) {
-                _cleanup_free_ char *point = NULL;
-                struct statfs s;
-
-                if (cgroup_parse_mount(line, &point) <= 0)
-                        continue;
-                _cleanup_close_ int fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (fd < 0 || fstatfs(fd, &s) < 0 || s.f_type != CGROUP2_SUPER_MAGIC)
-                        continue;
-                *ret = TAKE_FD(fd);
-                return 0;
-        }
-        return -EOPNOTSUPP;
-}
-
-static int own_path(char **ret)
-{
-        _cleanup_free_ char *text = NULL;
-        int r = read_file_at(AT_FDCWD, "/proc/self/cgroup", FILE_SIZE_MAX, &text, NULL);
-
-        return r < 0 ? r : cgroup_parse_own(text, ret);
-}
-
-static unsigned read_controllers(int fd, const char *file)
-{
-        _cleanup_free_ char *text = NULL;
-
-        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
-                return 0;
-        return cgroup_parse_controllers(text);
-}
-
-/* Processes and children with controllers exclude each other, but for the root (which has no type). The
- * kernel refuses only some of the controllers then; of the others it makes a threaded cgroup, whose children
- * no process can join. */
-static bool may_have_controllers_below(int fd)
-{
-        _cleanup_free_ char *processes = NULL;
-
-        if (faccessat(fd, "cgroup.type", F_OK, 0) < 0)
-                return errno == ENOENT;
-        return read_file_at(fd, "cgroup.procs", FILE_SIZE_MAX, &processes, NULL) >= 0 && *processes == '\0';
-}
-
-/* Gives the children of a cgroup each controller that it has itself, one by one, so that one that cannot be
- * had costs only itself. Which the children have then. */
-static unsigned enable_controllers(int fd)
-{
-        unsigned have = read_controllers(fd, "cgroup.subtree_control");
-        unsigned missing = read_controllers(fd, "cgroup.controllers") & ~have;
-
-        if (!missing || !may_have_controllers_below(fd))
-                return have;
-        for (size_t i = 0; i < ELEMENTSOF(controller_names); i++) {
-                char text[16];
-
-                if (!(missing & controller_names[i].bit))
-                        continue;
-                snprintf(text, sizeof text, "+%s", controller_names[i].name);
-                (void)write_file_at(fd, "cgroup.subtree_control", text);
-        }
-        return read_controllers(fd, "cgroup.subtree_control");
 }
 
 static bool is_found(const Cgroups *c, const char *id)
@@ -241,7 +57,7 @@ static void prune(const Cgroups *c, int parent_fd, const char *name)
                 return;
         }
         for (struct dirent *e; (e = readdir(d));)
-                if (e->d_type == DT_DIR && name_is_valid(e->d_name) && !is_found(c, e->d_name))
+                if (e->d_type == DT_DIR && node_name_is_valid(e->d_name) && !is_found(c, e->d_name))
                         prune(c, fd, e->d_name);
         (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
@@ -249,7 +65,7 @@ static void prune(const Cgroups *c, int parent_fd, const char *name)
 /* What an earlier daemon left: what is empty goes, what still has sessions can take new ones. */
 static void adopt_users(const Cgroups *c)
 {
-        int fd = openat(c->node_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(c->node.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
         if (!d) {
@@ -261,105 +77,27 @@ static void adopt_users(const Cgroups *c)
 
                 if (e->d_type != DT_DIR || strncmp(e->d_name, USER_PREFIX, strlen(USER_PREFIX)) != 0)
                         continue;
-                prune(c, c->node_fd, e->d_name);
-                if (open_below(c->node_fd, e->d_name, &user_fd) >= 0)
-                        (void)enable_controllers(user_fd);
+                prune(c, c->node.fd, e->d_name);
+                if (node_open_below(c->node.fd, e->d_name, &user_fd) >= 0)
+                        (void)node_enable_controllers(user_fd);
         }
-}
-
-static int use_node(Cgroups *c, int mount_fd, const char *path)
-{
-        _cleanup_free_ char *copy = strdup(path);
-        int r;
-
-        if (!copy)
-                return -ENOMEM;
-        r = open_below(mount_fd, path, &c->node_fd);
-        if (r < 0)
-                return r;
-        c->path = TAKE_PTR(copy);
-        return 0;
-}
-
-/* A node that is ours to remove, also when an earlier daemon left it. */
-static int make_node(Cgroups *c, int mount_fd, const char *parent, const char *name)
-{
-        _cleanup_close_ int parent_fd = -EBADF;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (!name_is_valid(name))
-                return -EINVAL;
-        if (asprintf(&path, "%s/%s", parent, name) < 0)
-                return -ENOMEM;
-        r = open_below(mount_fd, parent, &parent_fd);
-        if (r < 0)
-                return r;
-        (void)enable_controllers(parent_fd);
-        if (mkdirat(parent_fd, name, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        r = use_node(c, mount_fd, path);
-        if (r >= 0)
-                c->parent_fd = TAKE_FD(parent_fd);
-        return r;
-}
-
-/* The path may have slashes at its end, and its last part may have to be made. */
-static int configured_node(Cgroups *c, int mount_fd, const char *configured)
-{
-        _cleanup_free_ char *path = NULL;
-        char *slash;
-        int r;
-
-        if (asprintf(&path, "/%s", configured + strspn(configured, "/")) < 0)
-                return -ENOMEM;
-        for (size_t n = strlen(path); n > 0 && path[n - 1] == '/'; n--)
-                path[n - 1] = '\0';
-        r = use_node(c, mount_fd, path);
-        if (r != -ENOENT)
-                return r;
-        slash = strrchr(path, '/');
-        *slash = '\0';
-        return make_node(c, mount_fd, path, slash + 1);
-}
-
-static int own_node(Cgroups *c, int mount_fd, const char *fallback_name)
-{
-        _cleanup_free_ char *own = NULL, *beside = NULL;
-        const char *unit;
-        int r = own_path(&own);
-
-        if (r < 0)
-                return r;
-        unit = strrchr(own, '/');
-        if (unit && streq(unit + 1, DAEMON_UNIT)) {
-                if (asprintf(&beside, "%.*s/" SESSIONS_UNIT, (int)(unit - own), own) < 0)
-                        return -ENOMEM;
-                r = use_node(c, mount_fd, beside);
-                if (r != -ENOENT)
-                        return r;
-        }
-        r = make_node(c, mount_fd, own, fallback_name);
-        /* Mounted read-only, or not ours to write: as good as none. */
-        return r == -EROFS || r == -EACCES || r == -EPERM ? -EOPNOTSUPP : r;
 }
 
 int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret)
 {
         _cleanup_(cgroups_freep) Cgroups *c = calloc(1, sizeof *c);
-        _cleanup_close_ int mount_fd = -EBADF;
         int r;
 
         if (!c)
                 return -ENOMEM;
-        c->node_fd = c->parent_fd = -EBADF;
-        r = open_mount(&mount_fd);
+        c->mount_fd = -EBADF;
+        c->node = NODE_NONE;
+        r = node_open_mount(&c->mount_fd);
+        if (r >= 0)
+                r = node_find(c->mount_fd, configured, fallback_name, &c->node);
         if (r < 0)
                 return r;
-        r = configured ? configured_node(c, mount_fd, configured) : own_node(c, mount_fd, fallback_name);
-        if (r < 0)
-                return r;
-        c->controllers = enable_controllers(c->node_fd);
+        c->controllers = node_enable_controllers(c->node.fd);
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -394,11 +132,10 @@ Cgroups *cgroups_free(Cgroups *c)
                 c->busy = g->next_busy;
                 cgroup_destroy(g);
         }
-        if (c->parent_fd >= 0)
-                (void)unlinkat(c->parent_fd, strrchr(c->path, '/') + 1, AT_REMOVEDIR);
-        close_fd(c->parent_fd);
-        close_fd(c->node_fd);
-        free(c->path);
+        if (c->node.parent_fd >= 0)
+                (void)unlinkat(c->node.parent_fd, strrchr(c->node.path, '/') + 1, AT_REMOVEDIR);
+        node_done(&c->node);
+        close_fd(c->mount_fd);
         free(c);
         return NULL;
 }
@@ -410,7 +147,7 @@ unsigned cgroups_controllers(const Cgroups *c)
 
 const char *cgroups_path(const Cgroups *c)
 {
-        return *c->path ? c->path : "/";
+        return *c->node.path ? c->node.path : "/";
 }
 
 /* Opens a user's directory, making it with the controllers of the node if it is not there. */
@@ -422,14 +159,14 @@ static int open_user(Cgroups *c, uid_t uid, int *ret)
         int r;
 
         snprintf(name, sizeof name, USER_PREFIX "%" PRIu32, (uint32_t)uid);
-        made = mkdirat(c->node_fd, name, 0755) >= 0;
+        made = mkdirat(c->node.fd, name, 0755) >= 0;
         if (!made && errno != EEXIST)
                 return -errno;
-        r = open_below(c->node_fd, name, &fd);
+        r = node_open_below(c->node.fd, name, &fd);
         if (r < 0)
                 return r;
-        if (made && (enable_controllers(fd) & c->controllers) != c->controllers) {
-                (void)unlinkat(c->node_fd, name, AT_REMOVEDIR);
+        if (made && (node_enable_controllers(fd) & c->controllers) != c->controllers) {
+                (void)unlinkat(c->node.fd, name, AT_REMOVEDIR);
                 return -EIO;
         }
         *ret = TAKE_FD(fd);
@@ -493,7 +230,7 @@ static int write_limits(int fd, unsigned controllers, const CgroupLimits *limits
 /* Its name as the kernel calls below the node want it: "user-UID/ID". */
 static const char *name_below_node(const Cgroup *g)
 {
-        return g->path + strlen(g->tree->path) + 1;
+        return g->path + strlen(g->tree->node.path) + 1;
 }
 
 static void remove_user(const Cgroup *g)
@@ -502,13 +239,13 @@ static void remove_user(const Cgroup *g)
         const char *name = name_below_node(g);
 
         snprintf(user, sizeof user, "%.*s", (int)strcspn(name, "/"), name);
-        (void)unlinkat(g->tree->node_fd, user, AT_REMOVEDIR);
+        (void)unlinkat(g->tree->node.fd, user, AT_REMOVEDIR);
 }
 
 /* -EBUSY: a process of it is not quite gone yet. */
 static int remove_session(const Cgroup *g)
 {
-        if (unlinkat(g->tree->node_fd, name_below_node(g), AT_REMOVEDIR) < 0 && errno == EBUSY)
+        if (unlinkat(g->tree->node.fd, name_below_node(g), AT_REMOVEDIR) < 0 && errno == EBUSY)
                 return -EBUSY;
         remove_user(g);
         return 0;
@@ -518,7 +255,7 @@ static int make_directory(int user_fd, const char *id, int *ret)
 {
         if (mkdirat(user_fd, id, 0755) < 0)
                 return -errno;
-        return open_below(user_fd, id, ret);
+        return node_open_below(user_fd, id, ret);
 }
 
 static int make_session(Cgroup *g, uid_t uid, const char *id, const CgroupLimits *limits)
@@ -550,13 +287,13 @@ static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
 {
         Cgroup *g;
 
-        if (!name_is_valid(id))
+        if (!node_name_is_valid(id))
                 return -EINVAL;
         g = calloc(1, sizeof *g);
         if (!g)
                 return -ENOMEM;
         *g = (Cgroup){ .tree = c, .fd = -EBADF };
-        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->path, (uint32_t)uid, id) < 0) {
+        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->node.path, (uint32_t)uid, id) < 0) {
                 free(g);
                 return -ENOMEM;
         }
@@ -583,7 +320,7 @@ int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
         int r = name_session(c, uid, id, &g);
 
         if (r >= 0)
-                r = open_below(c->node_fd, name_below_node(g), &g->fd);
+                r = node_open_below(c->node.fd, name_below_node(g), &g->fd);
         if (r < 0)
                 return r;
         g->next_found = c->found;
@@ -732,25 +469,4 @@ void cgroup_usage(const Cgroup *g, CgroupUsage *ret)
                 ret->tasks = count_lines(g->fd, "cgroup.threads");
         ret->io_read = read_sum(g->fd, "io.stat", "rbytes=");
         ret->io_write = read_sum(g->fd, "io.stat", "wbytes=");
-}
-
-int cgroup_hold(void)
-{
-        _cleanup_close_ int mount_fd = -EBADF, fd = -EBADF;
-        _cleanup_free_ char *own = NULL;
-        int r = open_mount(&mount_fd);
-
-        if (r >= 0)
-                r = own_path(&own);
-        if (r >= 0)
-                r = open_below(mount_fd, own, &fd);
-        if (r < 0)
-                return r;
-        if (mkdirat(fd, HOLDER_LEAF, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        r = write_file_at(fd, HOLDER_LEAF "/cgroup.procs", "0");
-        if (r < 0)
-                return r;
-        (void)enable_controllers(fd);
-        return 0;
 }

@@ -3,17 +3,10 @@
  * controllers; knows no session. */
 #pragma once
 
-#include "base.h"
+#include "cgroup-parse.h"
 
 typedef struct Cgroups Cgroups;
 typedef struct Cgroup Cgroup;
-
-typedef enum CgroupController {
-        CGROUP_MEMORY = 1 << 0,
-        CGROUP_PIDS = 1 << 1,
-        CGROUP_CPU = 1 << 2,
-        CGROUP_IO = 1 << 3,
-} CgroupController;
 
 typedef struct CgroupLimits {
         uint64_t memory_max;  /* bytes; UINT64_MAX: none. Swap 0 and memory.oom.group 1 come with it */
@@ -62,14 +55,3 @@ size_t cgroups_sweep(Cgroups *c);
 /* The holder's part (nsrootd --hold-sessions, the one process of nsrootd-sessions.service): moves itself
  * into a leaf below its own cgroup, then enables the controllers for the sessions beside it. */
 int cgroup_hold(void);
-
-/* The pure parts, which are here to be tested. */
-
-/* 1: the line of /proc/PID/mountinfo (proc(5)) is a whole cgroup2 hierarchy, mounted at *ret (the caller's);
- * 0: it is something else. */
-int cgroup_parse_mount(const char *line, char **ret);
-/* The cgroup in v2 that /proc/PID/cgroup names (cgroups(7)), without a slash at its end: the root is "". The
- * caller's. -EOPNOTSUPP: there is none. */
-int cgroup_parse_own(const char *text, char **ret);
-/* "memory pids" to CgroupController bits; those we do not use are left out. */
-unsigned cgroup_parse_controllers(const char *text);

@@ -14,7 +14,10 @@
 #include "cgroup-limits.h"
 #include "cgroup-node.h"
 
-#define USER_PREFIX "user-"
+#define ELSEWHERE_PREFIX "nsrootd-"
+/* In somebody else's cgroup he can keep it busy for ever. */
+#define SWEEPS_ELSEWHERE 100
+#define USER_PREFIX      "user-"
 
 /* What was last written of a user's directory; it is forgotten with that. */
 typedef struct User User;
@@ -37,6 +40,9 @@ struct Cgroup {
         Cgroups *tree;
         int fd;
         char *path;
+        bool is_elsewhere; /* below a cgroup that is not ours, and reached from the mount */
+        int memory_fd;     /* then: of the nearest above that counts kills for memory, or negative */
+        unsigned sweeps;
         Cgroup *next_busy, *next_found;
 };
 
@@ -130,6 +136,7 @@ static void cgroup_destroy(Cgroup *g)
 {
         forget_found(g);
         close_fd(g->fd);
+        close_fd(g->memory_fd);
         free(g->path);
         free(g);
 }
@@ -267,13 +274,39 @@ static void remove_user(const Cgroup *g)
                 forget_user(g->tree, (uid_t)strtoul(user + strlen(USER_PREFIX), NULL, 10));
 }
 
+/* By one that may not lead out of the mount, whoever may have made it: and so the parent first. */
+static int open_parent(const Cgroup *g, int *ret)
+{
+        _cleanup_free_ char *parent = strndup(g->path, (size_t)(strrchr(g->path, '/') - g->path));
+
+        return parent ? node_open_below(g->tree->mount_fd, parent, ret) : -ENOMEM;
+}
+
+static int unlink_elsewhere(const Cgroup *g)
+{
+        _cleanup_close_ int parent_fd = -EBADF;
+        int r = open_parent(g, &parent_fd);
+
+        if (r >= 0 && unlinkat(parent_fd, strrchr(g->path, '/') + 1, AT_REMOVEDIR) < 0)
+                r = -errno;
+        return r;
+}
+
+static int unlink_below_node(const Cgroup *g)
+{
+        int r = unlinkat(g->tree->node.fd, name_below_node(g), AT_REMOVEDIR) < 0 ? -errno : 0;
+
+        if (r != -EBUSY)
+                remove_user(g);
+        return r;
+}
+
 /* -EBUSY: a process of it is not quite gone yet. */
 static int remove_session(const Cgroup *g)
 {
-        if (unlinkat(g->tree->node.fd, name_below_node(g), AT_REMOVEDIR) < 0 && errno == EBUSY)
-                return -EBUSY;
-        remove_user(g);
-        return 0;
+        int r = g->is_elsewhere ? unlink_elsewhere(g) : unlink_below_node(g);
+
+        return r == -EBUSY ? r : 0;
 }
 
 static int make_directory(int user_fd, const char *id, int *ret)
@@ -308,23 +341,32 @@ static void cgroup_destroyp(Cgroup **g)
                 cgroup_destroy(*g);
 }
 
+/* Takes the path, also on failure. */
+static int alloc_session(Cgroups *c, char *path, bool is_elsewhere, Cgroup **ret)
+{
+        Cgroup *g = calloc(1, sizeof *g);
+
+        if (!g) {
+                free(path);
+                return -ENOMEM;
+        }
+        *g = (Cgroup){
+                .tree = c, .fd = -EBADF, .memory_fd = -EBADF, .path = path, .is_elsewhere = is_elsewhere
+        };
+        *ret = g;
+        return 0;
+}
+
 /* Its name, and nothing on the machine yet. */
 static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
 {
-        Cgroup *g;
+        char *path;
 
         if (!node_name_is_valid(id))
                 return -EINVAL;
-        g = calloc(1, sizeof *g);
-        if (!g)
+        if (asprintf(&path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->node.path, (uint32_t)uid, id) < 0)
                 return -ENOMEM;
-        *g = (Cgroup){ .tree = c, .fd = -EBADF };
-        if (asprintf(&g->path, "%s/" USER_PREFIX "%" PRIu32 "/%s", c->node.path, (uint32_t)uid, id) < 0) {
-                free(g);
-                return -ENOMEM;
-        }
-        *ret = g;
-        return 0;
+        return alloc_session(c, path, false, ret);
 }
 
 int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *id, const GroupLimits *limits,
@@ -341,6 +383,12 @@ int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *i
         return 0;
 }
 
+static void add_found(Cgroup *g)
+{
+        g->next_found = g->tree->found;
+        g->tree->found = g;
+}
+
 int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
 {
         _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
@@ -350,8 +398,92 @@ int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
                 r = node_open_below(c->node.fd, name_below_node(g), &g->fd);
         if (r < 0)
                 return r;
-        g->next_found = c->found;
-        c->found = g;
+        add_found(g);
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+/* The root counts none. */
+static int open_counting(int mount_fd, const char *path)
+{
+        _cleanup_free_ char *above = strdup(path);
+
+        for (char *slash; above && (slash = strrchr(above, '/')); *slash = '\0') {
+                _cleanup_close_ int fd = -EBADF;
+
+                if (node_open_below(mount_fd, above, &fd) >= 0 &&
+                    faccessat(fd, "memory.events", R_OK, 0) == 0)
+                        return TAKE_FD(fd);
+        }
+        return -ENODATA;
+}
+
+/* Below one that is threaded, or where threads are apart, it would have no type. */
+static bool takes_processes(int fd)
+{
+        _cleanup_free_ char *type = NULL;
+
+        return read_file_at(fd, "cgroup.type", 32, &type, NULL) >= 0 && streq(type, "domain\n");
+}
+
+static int open_elsewhere(Cgroup *g)
+{
+        int r = node_open_below(g->tree->mount_fd, g->path, &g->fd);
+
+        if (r >= 0)
+                g->memory_fd = open_counting(g->tree->mount_fd, g->path);
+        return r;
+}
+
+static int make_elsewhere(Cgroup *g)
+{
+        _cleanup_close_ int parent_fd = -EBADF;
+        int r = open_parent(g, &parent_fd);
+
+        if (r < 0)
+                return r;
+        if (mkdirat(parent_fd, strrchr(g->path, '/') + 1, 0755) < 0)
+                return -errno;
+        r = open_elsewhere(g);
+        if (r >= 0 && !takes_processes(g->fd))
+                r = -EOPNOTSUPP;
+        if (r >= 0)
+                r = write_file_at(g->fd, "cgroup.max.descendants", "0");
+        if (r < 0)
+                (void)remove_session(g);
+        return r;
+}
+
+int cgroup_new_at(Cgroups *c, const char *parent, const char *id, Cgroup **ret)
+{
+        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
+        char *path;
+        int r;
+
+        if (!node_name_is_valid(id))
+                return -EINVAL;
+        if (asprintf(&path, "%s/" ELSEWHERE_PREFIX "%s", parent, id) < 0)
+                return -ENOMEM;
+        r = alloc_session(c, path, true, &g);
+        if (r >= 0)
+                r = make_elsewhere(g);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+int cgroup_find_at(Cgroups *c, const char *path, Cgroup **ret)
+{
+        _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
+        char *copy = path[0] == '/' ? strdup(path) : NULL;
+        int r = copy ? alloc_session(c, copy, true, &g) : path[0] == '/' ? -ENOMEM : -EINVAL;
+
+        if (r >= 0)
+                r = open_elsewhere(g);
+        if (r < 0)
+                return r;
+        add_found(g);
         *ret = TAKE_PTR(g);
         return 0;
 }
@@ -374,6 +506,12 @@ Cgroup *cgroup_free(Cgroup *g)
         return NULL;
 }
 
+/* Whether there is nothing more to be done about it. */
+static bool is_done_with(Cgroup *g)
+{
+        return remove_session(g) != -EBUSY || (g->is_elsewhere && ++g->sweeps > SWEEPS_ELSEWHERE);
+}
+
 size_t cgroups_sweep(Cgroups *c)
 {
         size_t left = 0;
@@ -381,15 +519,32 @@ size_t cgroups_sweep(Cgroups *c)
         for (Cgroup **g = &c->busy; *g;) {
                 Cgroup *this = *g;
 
-                if (remove_session(this) == -EBUSY) {
-                        left++;
-                        g = &this->next_busy;
-                } else {
+                if (is_done_with(this)) {
                         *g = this->next_busy;
                         cgroup_destroy(this);
+                } else {
+                        left++;
+                        g = &this->next_busy;
                 }
         }
         return left;
+}
+
+bool cgroup_is_elsewhere(const Cgroup *g)
+{
+        return g->is_elsewhere;
+}
+
+int cgroup_memory_fd(const Cgroup *g)
+{
+        return g->is_elsewhere ? g->memory_fd : g->fd;
+}
+
+int cgroup_open_entry(const Cgroup *g)
+{
+        int fd = openat(g->fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
 }
 
 int cgroup_fd(const Cgroup *g)

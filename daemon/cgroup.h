@@ -29,6 +29,16 @@ int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *i
                Cgroup **ret);
 /* The one that an earlier daemon made. -ENOENT: it is not there. */
 int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret);
+/* Makes nsrootd-ID below a cgroup that is somebody else's, by its path below the mount; it has no
+ * controllers and no limits there. Its owner may remove it, freeze it and take processes out of it at any
+ * time, and all he loses is his. A child has to enter it by itself (cgroup_open_entry): if it were cloned
+ * into it, whoever may freeze it could keep us waiting. -ENOENT: there is no such cgroup (any more);
+ * -EAGAIN: it may have no more below it; -EOPNOTSUPP: no process can be below it (see cgroup.type). */
+int cgroup_new_at(Cgroups *c, const char *parent, const char *id, Cgroup **ret);
+/* The one of that path, which an earlier daemon made so. */
+int cgroup_find_at(Cgroups *c, const char *path, Cgroup **ret);
+bool cgroup_is_elsewhere(const Cgroup *g); /* made so */
+int cgroup_open_entry(const Cgroup *g);    /* its cgroup.procs for writing; the caller's */
 Cgroup *cgroup_leave(Cgroup *g); /* frees it, and leaves the directory to the next daemon; returns NULL */
 /* Removes the directory (again a little later if it is still busy: cgroups_sweep), and the user's when it
  * was the last. */
@@ -42,7 +52,10 @@ int cgroup_freeze(Cgroup *g, bool frozen); /* cgroup.freeze; -EOPNOTSUPP before 
 int cgroup_cpu_time(const Cgroup *g, uint64_t *ret_user_usec, uint64_t *ret_system_usec);
 int cgroup_memory_peak(const Cgroup *g, uint64_t *ret);
 int cgroup_tasks_peak(const Cgroup *g, uint64_t *ret);
-int cgroup_oom_kills(const Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
+/* memory.events' oom_kill: its own, or, of one that is elsewhere, that of the nearest above it that has one,
+ * which counts others too. */
+int cgroup_oom_kills(const Cgroup *g, uint64_t *ret);
+int cgroup_memory_fd(const Cgroup *g); /* whose memory.events that is; negative: nobody's */
 
 /* What it uses now and has used; UINT64_MAX where this host does not say. */
 typedef struct CgroupUsage {

@@ -100,6 +100,7 @@ def values(dump, section, name):
 BY_KIND = {
     "yes or no": (("on", "false"), ("maybe", "")),
     "error, warning, notice, info or debug": (("error", "debug"), ("loud", "")),
+    "user or caller": (("caller", "user"), ("Caller", "")),
     "a path below the cgroup2 mount such as /nsrootd.slice, beginning with /": (("/a.slice", "/b"), ("a", "/a/../b")),
     "a URL that begins with http://, https://, socks5:// or socks5h://": (("http://a", "socks5h://b:1"), ("ftp://a",)),
     "the name of a root, such as busybox": (("busybox", "lab"), ("Lab", "nowhere", "")),

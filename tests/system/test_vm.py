@@ -1,39 +1,23 @@
 """nsrootd on another kernel (Debian 12's own, 6.1) with all cgroup v2 controllers, in an emulated machine."""
 
 import json
-import os
 import pathlib
 import re
-import subprocess
 
 import pytest
 
-from conftest import HERE, Bed, Crowd, missing
-from harness import CHECKOUT, until
+from conftest import Bed, Crowd, vm_assets
+from harness import until
 
 SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
 RUN = "nsrootctl run --"
 SETUP_FAILED = "da4542061956432d819e52790e44155c"
 
 
-def assets():
-    """The kernel and the initial file system, made once and kept with the builds."""
-    lacking = missing("qemu-system-x86_64", "busybox", "depmod", "mkfs.ext4")
-    if lacking:
-        pytest.skip(f"an emulated machine needs {', '.join(lacking)}: tools/install-deps vm")
-    directory = CHECKOUT / "build/vm"
-    if not (directory / "initrd.gz").exists():
-        done = subprocess.run([HERE / "bed-vm", "prepare", directory], capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            pytest.skip(f"the kernel cannot be had: {done.stderr[-300:]}")
-    return directory
-
-
 @pytest.fixture(scope="module")
 def bed(installed, tmp_path_factory):
-    where = assets()
     bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed, where)
+    bed.up(installed, vm_assets("vm"))
     assert bed.user(f"{RUN} true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
     yield bed
     bed.down()

@@ -50,7 +50,7 @@ static const char *reason_of(int r)
 
 int charge_failed(int r, Error *e)
 {
-        error_setf(e, ERROR_LIMIT_UNAVAILABLE, "limit", "Charge");
+        error_setf(e, ERROR_LIMIT_UNAVAILABLE, "limit", "%s", "Charge");
         return error_addf(e, "reason", "%s", reason_of(r));
 }
 

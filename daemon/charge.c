@@ -39,7 +39,7 @@ static const char *reason_of(int r)
                 { -ENAMETOOLONG,
                  "the path of the control group of the process that made the connection is too long"      },
                 { -EILSEQ,       "the path of the control group of the process that made the connection is no "
-                 "plain ASCII"                                                                                },
+                           "plain ASCII"                                        },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(reasons); i++)

@@ -54,10 +54,10 @@ int charge_failed(int r, Error *e)
         return error_addf(e, "reason", "%s", reason_of(r));
 }
 
-int charge_find(int proc_fd, const Peer *peer, char **ret, Error *e)
+int charge_find(const Peer *peer, char **ret, Error *e)
 {
         _cleanup_close_ int pidfd = socket_peer_pidfd(peer);
-        int r = pidfd < 0 ? pidfd : process_cgroup(proc_fd, pidfd, ret);
+        int r = pidfd < 0 ? pidfd : process_cgroup(pidfd, ret);
 
         return r < 0 ? charge_failed(r, e) : 0;
 }

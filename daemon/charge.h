@@ -8,6 +8,6 @@
 const char *charge_why_never(bool has_cgroups);
 /* The cgroup of the process that made the connection, below the mount; the caller's to free. -EREMOTEIO with
  * *e: LimitUnavailable. */
-int charge_find(int proc_fd, const Peer *peer, char **ret, Error *e);
+int charge_find(const Peer *peer, char **ret, Error *e);
 /* The session's cgroup could not be made in it, for that (negative): -EREMOTEIO with *e, likewise. */
 int charge_failed(int r, Error *e);

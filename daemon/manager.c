@@ -24,7 +24,6 @@
 #include "log.h"
 #include "methods.h"
 #include "privilege.h"
-#include "process.h"
 #include "protocol.h"
 #include "roots.h"
 #include "server.h"
@@ -45,7 +44,6 @@ typedef struct Manager {
         Host *host;
         Launcher *launcher;
         Cgroups *cgroups;
-        int proc_fd;
         Starts *starts;
         IdRanges *ranges;
         Roots *roots;
@@ -407,11 +405,6 @@ static int make_cgroups(Manager *m)
         return r;
 }
 
-static int open_proc(Manager *m)
-{
-        return process_open_proc(&m->proc_fd);
-}
-
 static int make_ranges(Manager *m)
 {
         return idranges_new(m->config->id_range_first, m->config->id_range_last, &m->ranges);
@@ -506,8 +499,7 @@ static int make_server(Manager *m)
                 .cgroups = m->cgroups,
                 .starts = m->starts,
                 .policy_host = {.enforcers = cgroups_enforcers(m->cgroups),
-                                .never_to_callers = charge_why_never(m->cgroups != NULL)},
-                .proc_fd = m->proc_fd
+                                .never_to_callers = charge_why_never(m->cgroups != NULL)}
         };
         host_limits(&m->methods.policy_host.most);
         sessions_on_changed(m->sessions, methods_on_changed, &m->methods);
@@ -611,7 +603,6 @@ static const struct {
         { make_launcher,         "load nsroot-init and the seccomp filters"},
         { reserve_slots,         "reserve descriptors"                     },
         { make_cgroups,          "find a cgroup for the sessions"          },
-        { open_proc,             "open /proc"                              },
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },
         { make_sessions,         "make the table of sessions"              },
@@ -660,7 +651,6 @@ static void manager_done(Manager *m)
                 config_free(m->config);
         passed_fds_done(&m->passed);
         free(m->reload_failure);
-        close_fd(m->proc_fd);
         close_fd(m->state_fd);
         sd_event_unref(m->event);
         log_dropped();
@@ -668,7 +658,7 @@ static void manager_done(Manager *m)
 
 int manager_run(const ManagerOptions *options)
 {
-        _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF, .proc_fd = -EBADF };
+        _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF };
         _cleanup_free_ char *why = NULL;
         int r = load_config(&m, &m.config, &why);
 

@@ -164,7 +164,7 @@ static int run_session(Run *run, Error *e)
         int r = 0;
 
         if (run->charge == CHARGE_CALLER)
-                r = charge_find(m->proc_fd, call_peer(run->call), &run->request.charged_to, e);
+                r = charge_find(call_peer(run->call), &run->request.charged_to, e);
         if (r < 0)
                 return r;
         r = sessions_start(m->sessions, &run->request, &run->watch, &s, &f);
@@ -291,7 +291,7 @@ int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e
         if (r < 0)
                 return r;
         /* The caller's own, so that it is as likely to be chosen as what the caller runs outside. */
-        run->request.oom_score_adj = process_oom_score_adj(m->proc_fd, call_peer(c)->pid);
+        run->request.oom_score_adj = process_oom_score_adj(call_peer(c)->pid);
         call_on_gone(c, run_on_gone, run);
         return run_with_root(&run, e);
 }

@@ -1,14 +1,9 @@
 /* What the kernel says of a process of this machine that is no child of ours: which cgroup it is in, and how
- * likely it is to be killed for memory. Reads a /proc of its own, because the one that the daemon's unit
- * leaves it (ProtectProc=invisible) has no process of an ordinary user. Knows proc(5) and pidfd_open(2);
- * keeps nothing. */
+ * likely it is to be killed for memory. Knows proc(5) and pidfd_open(2); keeps nothing. Where other users'
+ * processes are hidden, as the daemon's unit has it (ProtectProc=invisible), root's group sees them. */
 #pragma once
 
 #include "base.h"
-
-/* *ret is a directory such as /proc, and the caller's: of a mount of our own, or the machine's where that is
- * refused. */
-int process_open_proc(int *ret);
 
 #define PROCESS_CGROUP_MAX 1024
 
@@ -16,9 +11,9 @@ int process_open_proc(int *ret);
  * at its end; the caller's. -ESRCH: it has ended; -EXDEV: it is outside of that namespace, or not to be seen
  * from our pid namespace; -EOPNOTSUPP: it is in no cgroup v2; -ENAMETOOLONG, -EILSEQ: process_check_cgroup.
  */
-int process_cgroup(int proc_fd, int pidfd, char **ret);
+int process_cgroup(int pidfd, char **ret);
 /* 0 where it is not to be known. */
-int process_oom_score_adj(int proc_fd, pid_t pid);
+int process_oom_score_adj(pid_t pid);
 
 /* The pure parts, which are here to be tested. */
 

@@ -235,7 +235,7 @@ def test_without_cgroup_v2_nothing_can_be_charged(fresh_daemon):
 
 
 def test_where_other_users_processes_are_hidden_callers_are_found(fresh_daemon, group):
-    """As for the daemon's unit, by ProtectProc=invisible; what it has no capability for then."""
+    """As for the daemon's unit, by ProtectProc=invisible."""
     daemon = fresh_daemon(CHARGE, wrapper=["sh", "-c", 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"', "sh"])
     with contextlib.closing(Caller(daemon, group)) as c:
         pathlib.Path(f"/proc/{c.pid}/oom_score_adj").write_text("777")

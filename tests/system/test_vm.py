@@ -243,3 +243,16 @@ def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):
         assert checks["idmapped-mounts"]["status"] == "degraded" and name in checks["idmapped-mounts"]["detail"], checks
         assert checks["descriptor-store"]["status"] == "degraded"
         bed.shell(f"systemctl stop {name}.service", check=True)
+
+
+def test_who_is_to_be_charged_as_the_caller_is_told_that_this_kernel_does_not_know_callers(bed):
+    """SO_PEERPIDFD came with 6.5; before that a pid could be somebody else's by now."""
+    bed.shell("mkdir -p /etc/nsrootd/nsrootd.conf.d; printf '[User 2002]\\nCharge=caller\\n' "
+              ">/etc/nsrootd/nsrootd.conf.d/a.conf; systemctl reload nsrootd.service", check=True)
+    refused, other = bed.user(f"{RUN} true", uid=2002), bed.user(f"{RUN} true")
+    checks = json.loads(bed.user("nsrootctl doctor --json", uid=2002).stdout)
+    bed.shell("rm /etc/nsrootd/nsrootd.conf.d/a.conf; systemctl reload nsrootd.service", check=True)
+    assert refused.returncode == 125 and "Charge" in refused.stderr and "6.5" in refused.stderr, refused.stderr
+    assert other.returncode == 0, other.stderr
+    charging = next(c for c in checks if c["check"] == "charging")
+    assert charging["status"] == "missing" and "6.5" in charging["advice"]

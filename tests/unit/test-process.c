@@ -63,13 +63,12 @@ static pid_t start(int *ret_pidfd)
 
 Test(process, its_cgroup_as_long_as_it_lives)
 {
-        _cleanup_close_ int proc_fd = -EBADF, pidfd = -EBADF;
+        _cleanup_close_ int pidfd = -EBADF;
         _cleanup_free_ char *path = NULL, *own = NULL;
         pid_t pid = start(&pidfd);
         int r;
 
-        cr_assert_eq(process_open_proc(&proc_fd), 0);
-        r = process_cgroup(proc_fd, pidfd, &path);
+        r = process_cgroup(pidfd, &path);
         if (r != -EOPNOTSUPP) {
                 cr_assert_eq(r, 0, "%s", errno_text(r));
                 cr_assert_eq(read_file_at(AT_FDCWD, "/proc/self/cgroup", 65536, &own, NULL), 0);
@@ -77,18 +76,14 @@ Test(process, its_cgroup_as_long_as_it_lives)
         }
         kill(pid, SIGKILL);
         cr_assert_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){}, WEXITED | WNOWAIT), 0);
-        cr_expect_eq(process_cgroup(proc_fd, pidfd, &path), -ESRCH,
-                     "it has ended, and nobody has waited for it");
+        cr_expect_eq(process_cgroup(pidfd, &path), -ESRCH, "it has ended, and nobody has waited for it");
         cr_assert_eq(waitpid(pid, NULL, 0), pid);
-        cr_expect_eq(process_cgroup(proc_fd, pidfd, &path), -ESRCH);
-        cr_expect_eq(process_oom_score_adj(proc_fd, pid), 0);
+        cr_expect_eq(process_cgroup(pidfd, &path), -ESRCH);
+        cr_expect_eq(process_oom_score_adj(pid), 0);
 }
 
 Test(process, how_likely_it_is_to_be_killed)
 {
-        _cleanup_close_ int proc_fd = -EBADF;
-
-        cr_assert_eq(process_open_proc(&proc_fd), 0);
         cr_assert_eq(write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "321"), 0);
-        cr_expect_eq(process_oom_score_adj(proc_fd, getpid()), 321);
+        cr_expect_eq(process_oom_score_adj(getpid()), 321);
 }

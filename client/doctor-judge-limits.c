@@ -149,6 +149,28 @@ static void add_limit(Words *w, size_t i, int64_t value)
                 words_add(w, "%s%ld%s", limits[i].before, (long)value, limits[i].after);
 }
 
+static bool is_charged_to_caller(const Evidence *e)
+{
+        const char *charge = value_text(evidence_allowance(e), "charge");
+
+        return charge && streq(charge, "caller");
+}
+
+void judge_charging(const Evidence *e, Finding *f)
+{
+        if (!value_text(evidence_allowance(e), "charge"))
+                return;
+        if (!is_charged_to_caller(e))
+                found_ok(f, "a session of yours is charged to you, whoever starts it");
+        else if (evidence_flag(e, "chargesCallers") != 0)
+                found_ok(f, "a session of yours is charged to the control group of who starts it");
+        else
+                found_missing(f,
+                              "boot Linux 6.5 or later with cgroup v2, or set Charge=user: nsrootd.conf(5)",
+                              "a session of yours would be charged to the control group of who starts it, "
+                              "which this machine cannot do: none starts");
+}
+
 /* Of those called so in the allowance; what the others say too is left out (NULL: nothing is). */
 static char *list_limits(const Evidence *e, const char *which, const char *others)
 {
@@ -162,7 +184,8 @@ static char *list_limits(const Evidence *e, const char *which, const char *other
                 int64_t value = value_number(listed, limits[i].key, -1);
 
                 if (value >= 0 && value != value_number(said, limits[i].key, -1) &&
-                    (!limits[i].controller || has_controller(e, limits[i].controller)))
+                    (!limits[i].controller ||
+                     (has_controller(e, limits[i].controller) && !is_charged_to_caller(e))))
                         add_limit(&w, i, value);
         }
         return words_end(&w);

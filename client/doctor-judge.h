@@ -25,6 +25,7 @@
         X(cache, "cache")                                                                                   \
         X(sessions, "sessions")                                                                             \
         X(connections, "connections")                                                                       \
+        X(charging, "charging")                                                                             \
         X(limits, "limits")                                                                                 \
         X(roots, "roots")
 

@@ -15,6 +15,7 @@
 #include "build-config.h"
 #include "caller.h"
 #include "cgroup.h"
+#include "charge.h"
 #include "config.h"
 #include "fdstore.h"
 #include "host.h"
@@ -490,13 +491,16 @@ static int make_server(Manager *m)
 
         if (r >= 0)
                 r = service_add(&m->service, m->server, reload, m);
-        m->methods = (Methods){ .config = m->config,
-                                .sessions = m->sessions,
-                                .roots = m->roots,
-                                .host = m->host,
-                                .cgroups = m->cgroups,
-                                .starts = m->starts,
-                                .policy_host.enforcers = cgroups_enforcers(m->cgroups) };
+        m->methods = (Methods){
+                .config = m->config,
+                .sessions = m->sessions,
+                .roots = m->roots,
+                .host = m->host,
+                .cgroups = m->cgroups,
+                .starts = m->starts,
+                .policy_host = {.enforcers = cgroups_enforcers(m->cgroups),
+                                .never_to_callers = charge_why_never(m->cgroups != NULL)}
+        };
         host_limits(&m->methods.policy_host.most);
         sessions_on_changed(m->sessions, methods_on_changed, &m->methods);
         return r < 0 ? r : methods_add(&m->methods, m->server);

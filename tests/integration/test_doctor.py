@@ -19,7 +19,8 @@ from harness import NO_NAMESPACES, OTHER, USER, make_directory, until
 STATUSES = {"ok": 0, "degraded": 1, "missing": 2}
 MACHINE = {"daemon", "kernel", "namespaces", "user-namespaces", "seccomp", "memfd-exec", "tmpfs-attributes", "overlay",
            "control-groups"}
-ASKED = ["version", "idmapped-mounts", "descriptor-store", "space", "cache", "sessions", "connections", "limits", "roots"]
+ASKED = ["version", "idmapped-mounts", "descriptor-store", "space", "cache", "sessions", "connections", "charging", "limits",
+         "roots"]
 ALL = MACHINE | set(ASKED)
 NOT_LOOKED_AT = "Not looked at, for lack of an answer: "
 DESCRIBE = "org.nsroot.session.Describe"

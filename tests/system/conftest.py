@@ -117,3 +117,16 @@ class Crowd:
 
 def missing(*programs):
     return [p for p in programs if not shutil.which(p)]
+
+
+def vm_assets(name, *suite):
+    """The kernel and the initial file system of an emulated machine, made once and kept with the builds."""
+    lacking = missing("qemu-system-x86_64", "busybox", "depmod", "mkfs.ext4")
+    if lacking:
+        pytest.skip(f"an emulated machine needs {', '.join(lacking)}: tools/install-deps vm")
+    directory = harness.CHECKOUT / "build" / name
+    if not (directory / "initrd.gz").exists():
+        done = subprocess.run([HERE / "bed-vm", "prepare", directory, *suite], capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            pytest.skip(f"the kernel cannot be had: {done.stderr[-300:]}")
+    return directory

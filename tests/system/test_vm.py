@@ -1,39 +1,23 @@
 """nsrootd on another kernel (Debian 12's own, 6.1) with all cgroup v2 controllers, in an emulated machine."""
 
 import json
-import os
 import pathlib
 import re
-import subprocess
 
 import pytest
 
-from conftest import HERE, Bed, Crowd, missing
-from harness import CHECKOUT, until
+from conftest import Bed, Crowd, vm_assets
+from harness import until
 
 SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
 RUN = "nsrootctl run --"
 SETUP_FAILED = "da4542061956432d819e52790e44155c"
 
 
-def assets():
-    """The kernel and the initial file system, made once and kept with the builds."""
-    lacking = missing("qemu-system-x86_64", "busybox", "depmod", "mkfs.ext4")
-    if lacking:
-        pytest.skip(f"an emulated machine needs {', '.join(lacking)}: tools/install-deps vm")
-    directory = CHECKOUT / "build/vm"
-    if not (directory / "initrd.gz").exists():
-        done = subprocess.run([HERE / "bed-vm", "prepare", directory], capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            pytest.skip(f"the kernel cannot be had: {done.stderr[-300:]}")
-    return directory
-
-
 @pytest.fixture(scope="module")
 def bed(installed, tmp_path_factory):
-    where = assets()
     bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed, where)
+    bed.up(installed, vm_assets("vm"))
     assert bed.user(f"{RUN} true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
     yield bed
     bed.down()
@@ -296,3 +280,16 @@ def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):
         assert checks["idmapped-mounts"]["status"] == "degraded" and name in checks["idmapped-mounts"]["detail"], checks
         assert checks["descriptor-store"]["status"] == "degraded"
         bed.shell(f"systemctl stop {name}.service", check=True)
+
+
+def test_who_is_to_be_charged_as_the_caller_is_told_that_this_kernel_does_not_know_callers(bed):
+    """SO_PEERPIDFD came with 6.5; before that a pid could be somebody else's by now."""
+    bed.shell("mkdir -p /etc/nsrootd/nsrootd.conf.d; printf '[User 2002]\\nCharge=caller\\n' "
+              ">/etc/nsrootd/nsrootd.conf.d/a.conf; systemctl reload nsrootd.service", check=True)
+    refused, other = bed.user(f"{RUN} true", uid=2002), bed.user(f"{RUN} true")
+    checks = json.loads(bed.user("nsrootctl doctor --json", uid=2002).stdout)
+    bed.shell("rm /etc/nsrootd/nsrootd.conf.d/a.conf; systemctl reload nsrootd.service", check=True)
+    assert refused.returncode == 125 and "Charge" in refused.stderr and "6.5" in refused.stderr, refused.stderr
+    assert other.returncode == 0, other.stderr
+    charging = next(c for c in checks if c["check"] == "charging")
+    assert charging["status"] == "missing" and "6.5" in charging["advice"]

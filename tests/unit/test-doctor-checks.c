@@ -14,7 +14,8 @@
         "'descriptorStoreMax': 8192, 'sessions': 3, 'sessionsMax': 2048}"
 #define ALLOWANCE                                                                                           \
         "'allowance': {'uid': 1000, 'sessions': 2, 'sessionsMax': 256, 'connectionsMax': 128, "             \
-        "'changesRoots': false, 'roots': ['busybox', 'debian'], 'defaultRoot': 'busybox', "                 \
+        "'changesRoots': false, 'roots': ['busybox', 'debian'], 'defaultRoot': 'busybox', 'charge': "       \
+        "'user', "                                                                                          \
         "'limits': {'memoryMaxBytes': 1073741824, 'tasksMax': 512, 'cpuQuotaPercent': 200, "                \
         "'storageMaxBytes': 536870912, 'storageMaxInodes': 65536, 'openFilesMax': 4096}}"
 #define DESCRIBED "{" HOST ", " ALLOWANCE "}"
@@ -127,7 +128,7 @@ Test(doctor_checks, names_are_different_and_do_not_change)
                 "user-namespaces", "seccomp",         "memfd-exec",     "tmpfs-attributes",
                 "overlay",         "idmapped-mounts", "control-groups", "descriptor-store",
                 "space",           "cache",           "sessions",       "connections",
-                "limits",          "roots",
+                "charging",        "limits",          "roots",
         };
         Evidence e;
 
@@ -433,9 +434,26 @@ Test(doctor_checks, lists_the_limits_that_hold)
                 .described =
                         "{'host': {'controllers': []}, 'allowance': {'limits': {'memoryMaxBytes': 1048576, "
                         "'tasksMax': 5, 'fileSizeMaxBytes': 1024}}}");
+        EXPECT_OK("limits", "at most 2.0K in /dev/shm",
+                  .described = "{" HOST
+                               ", 'allowance': {'charge': 'caller', 'limits': {'memoryMaxBytes': 1048576, "
+                               "'sharedMemoryMaxBytes': 2048}}}");
         EXPECT_OK("limits", "what this machine has",
                   .described = "{'host': {}, 'allowance': {'limits': {}}}");
         EXPECT_SKIPPED("limits", NO_ANSWER);
+}
+
+Test(doctor_checks, whom_sessions_are_charged_to)
+{
+        EXPECT_SKIPPED("charging", NO_ANSWER);
+        EXPECT_SKIPPED("charging", .described = "{'host': {'chargesCallers': false}, 'allowance': {}}");
+        EXPECT_OK("charging", "charged to you",
+                  .described = "{'host': {'chargesCallers': false}, 'allowance': {'charge': 'user'}}");
+        EXPECT_OK("charging", "of who starts it",
+                  .described = "{'host': {'chargesCallers': true}, 'allowance': {'charge': 'caller'}}");
+        EXPECT_MISSING("charging", "none starts", "Linux 6.5",
+                       .described =
+                               "{'host': {'chargesCallers': false}, 'allowance': {'charge': 'caller'}}");
 }
 
 /* -- roots */

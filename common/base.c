@@ -41,16 +41,22 @@ static int errno_magnitude(int e)
 
 const char *errno_name(int e)
 {
-        const char *name = strerrorname_np(errno_magnitude(e));
+        static const struct {
+                int number;
+                const char *name;
+        } names[] = {
+#include "errno-names.h"
+        };
 
-        return name ? name : "E?";
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (names[i].number == errno_magnitude(e))
+                        return names[i].name;
+        return "E?";
 }
 
 const char *errno_text(int e)
 {
-        const char *text = strerrordesc_np(errno_magnitude(e));
-
-        return text ? text : "Unknown error";
+        return e && streq(errno_name(e), "E?") ? "Unknown error" : strerror(errno_magnitude(e));
 }
 
 /* strtoull(3) takes signs, blanks and bases: none of them is wanted anywhere here. */

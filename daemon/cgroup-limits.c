@@ -6,7 +6,8 @@
 
 #define CPU_PERIOD_USEC 100000
 #define WEIGHT_DEFAULT  100
-#define TASKS_MAX       4194304 /* the largest that pids.max takes */
+#define PERCENT_MAX     (100 * 8192) /* more processors than that a kernel does not have */
+#define TASKS_MAX       4194304      /* the largest that pids.max takes */
 
 const GroupLimits group_limits_fresh = { LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, WEIGHT_DEFAULT,
                                          WEIGHT_DEFAULT };

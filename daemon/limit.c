@@ -1,17 +1,14 @@
 /* See limit.h. */
 #include "limit.h"
 
-#define ANY           INT64_MAX
-#define PERCENT_MAX   (100 * 8192) /* of as many processors as a kernel can have */
-#define WEIGHT_MAX    10000        /* cgroup-v2.rst: cpu.weight, io.weight */
-#define PROCESSES_MAX 4194304      /* proc_sys_kernel(5): pid_max */
-#define FILES_MAX     1000000
+#define ANY        INT64_MAX
+#define WEIGHT_MAX 10000 /* cgroup-v2.rst: cpu.weight, io.weight */
 
 /* clang-format off */
 const LimitKind limit_kinds[LIMITS] = {
         [LIMIT_MEMORY]         = { "MemoryMax",       "memoryMaxBytes",       MIB,        ANY,           ENFORCER_MEMORY },
-        [LIMIT_TASKS]          = { "TasksMax",        "tasksMax",             2,          PROCESSES_MAX, ENFORCER_PIDS },
-        [LIMIT_CPU_QUOTA]      = { "CpuQuota",        "cpuQuotaPercent",      1,          PERCENT_MAX,   ENFORCER_CPU },
+        [LIMIT_TASKS]          = { "TasksMax",        "tasksMax",             2,          ANY, ENFORCER_PIDS },
+        [LIMIT_CPU_QUOTA]      = { "CpuQuota",        "cpuQuotaPercent",      1,          ANY,   ENFORCER_CPU },
         [LIMIT_CPU_WEIGHT]     = { "CpuWeight",       "cpuWeight",            1,          WEIGHT_MAX,    ENFORCER_CPU },
         [LIMIT_IO_WEIGHT]      = { "IoWeight",        "ioWeight",             1,          WEIGHT_MAX,    ENFORCER_IO },
         [LIMIT_CPU_TIME]       = { "CpuTimeMax",      "cpuTimeMaxUSec",       1000,       ANY,           ENFORCER_CGROUP },
@@ -20,8 +17,8 @@ const LimitKind limit_kinds[LIMITS] = {
         [LIMIT_STORAGE_INODES] = { "StorageInodes",   "storageMaxInodes",     1024,       ANY,           0 },
         [LIMIT_SHARED_MEMORY]  = { "SharedMemoryMax", "sharedMemoryMaxBytes", 64 * KIB,   ANY,           0 },
         [LIMIT_FILE_SIZE]      = { "FileSizeMax",     "fileSizeMaxBytes",     4 * KIB,    ANY,           0 },
-        [LIMIT_OPEN_FILES]     = { "OpenFilesMax",    "openFilesMax",         16,         FILES_MAX,     0 },
-        [LIMIT_PROCESSES]      = { "ProcessesMax",    "processesMax",         2,          PROCESSES_MAX, 0 },
+        [LIMIT_OPEN_FILES]     = { "OpenFilesMax",    "openFilesMax",         16,         ANY,     0 },
+        [LIMIT_PROCESSES]      = { "ProcessesMax",    "processesMax",         2,          ANY, 0 },
         [LIMIT_LOCKED_MEMORY]  = { "LockedMemoryMax", "lockedMemoryMaxBytes", 0,          ANY,           0 },
         [LIMIT_OUTPUT_KEPT]    = { "OutputKept",      NULL,                   0,          0,             0 },
 };

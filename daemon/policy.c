@@ -155,16 +155,24 @@ static int check_limit(const Allowance *a, Limit limit, uint64_t asked, const Po
         return 0;
 }
 
+/* What nobody has asked for, in particular: a session has no limit that is none. */
+static uint64_t as_far_as_can_be(const Allowance *a, Limit limit, const PolicyHost *host)
+{
+        return limit_why_not(limit, host->enforcers) ? LIMIT_NONE
+                                                     : MIN(a->limits.of[limit], host->most.of[limit]);
+}
+
 int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e)
 {
         int r = 0;
 
-        *ret = a->limits;
         for (Limit i = 0; i < LIMITS && r >= 0; i++) {
                 int64_t asked = s->limits[i];
 
-                if (asked == FIELD_ABSENT)
+                if (asked == FIELD_ABSENT) {
+                        ret->of[i] = as_far_as_can_be(a, i, host);
                         continue;
+                }
                 ret->of[i] = asked == INT64_MAX ? LIMIT_NONE : (uint64_t)asked;
                 r = check_limit(a, i, ret->of[i], host, e);
         }

@@ -49,8 +49,10 @@ typedef struct PolicyHost {
 } PolicyHost;
 
 /* The limits of a session that asks for those of s: 0, or -EREMOTEIO with *e: LimitReached{limit}, for what
- * is more than the allowance; LimitUnavailable{limit, reason}, for what this host would not enforce. What is
- * not asked for is as far as the host can. The names of limits are those of their keys in nsrootd.conf. */
+ * is more than the allowance; LimitUnavailable{limit, reason}, for what this host would not enforce. Of what
+ * is not asked for it has as much as this host can enforce. The names of limits are those of their keys in
+ * nsrootd.conf.
+ */
 int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e);
 
 /* Whether the caller's sessions may have this root: 0, or -EREMOTEIO with *e: Refused{rule}. A root whose

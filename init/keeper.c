@@ -115,7 +115,7 @@ static void close_others(int lifeline)
 {
         if (lifeline != LIFELINE_FD)
                 (void)dup3(lifeline, LIFELINE_FD, O_CLOEXEC);
-        (void)close_range(LIFELINE_FD + 1, ~0U, 0);
+        (void)syscall(SYS_close_range, LIFELINE_FD + 1, ~0U, 0);
 }
 
 int keeper_run(int lifeline, void (*command)(void *data), void *data)

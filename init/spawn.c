@@ -50,7 +50,7 @@ static int do_stdio(Spawn *s)
         for (int i = 0; i < 3; i++)
                 if (s->job->stdio[i] >= 0 && dup2(s->job->stdio[i], i) < 0)
                         return -errno;
-        return check(close_range(SPAWN_STATUS_FD + 1, ~0U, 0));
+        return check(syscall(SYS_close_range, SPAWN_STATUS_FD + 1, ~0U, 0));
 }
 
 static int do_limits(Spawn *s)

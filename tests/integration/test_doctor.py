@@ -156,6 +156,7 @@ StorageMax=64M
 FileSizeMax=1M
 OpenFilesMax=100
 MemoryMax=infinity
+MemoryPerUser=infinity
 """
 
 

@@ -631,3 +631,13 @@ Test(config, what_is_not_built_yet_is_said)
         cr_expect_not_null(strstr(said, ":3: SlotsPerUser= is not in force: no session is kept warm yet"));
         cr_expect_str_eq(warnings("[Pool]\nSlotsPerUser=0\n"), "");
 }
+
+/* rule_apply keeps a bit for each. */
+Test(config, the_keys_that_a_user_may_have_are_few_enough)
+{
+        size_t n = 0;
+
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                n += key->of == KEY_OF_USER;
+        cr_expect_leq(n, 64);
+}

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / d) for d in ("", "integration")]
 
 import pytest
 
@@ -94,7 +94,7 @@ def install(tree):
     """What is installed and, below TESTS, what tests run on that machine."""
     subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", harness.Build().directory],
                    env={**os.environ, "DESTDIR": str(tree)}, check=True, stdout=subprocess.DEVNULL)
-    for path in ("harness.py", "integration/varlink.py", "system/crowd.py", "system/neighbours.py"):
+    for path in ("harness.py", "integration/varlink.py", "integration/test_limits.py", "system/crowd.py", "system/neighbours.py"):
         place = tree / TESTS[1:] / path
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE.parent / path, place)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / d) for d in ("", "integration")]
 
 import pytest
 
@@ -46,16 +46,28 @@ class Bed:
         assert not check or done.returncode == 0, f"{verb} {arguments}: {done.stdout}\n{done.stderr}"
         return done
 
-    def run(self, *command, check=False, timeout=120):
+    def run(self, *command, check=False, timeout=240):
         return self._run("in", *map(str, command), check=check, timeout=timeout)
 
-    def shell(self, script, check=False, timeout=60):
+    def shell(self, script, check=False, timeout=240):
         return self.run("bash", "-c", script, check=check, timeout=timeout)
 
-    def user(self, script, uid=2001, check=False, timeout=60):
+    def user(self, script, uid=2001, check=False, timeout=240):
         """A shell script of an ordinary user."""
         return self.run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "bash", "-c", script,
                         check=check, timeout=timeout)
+
+    def result(self, script, options="", uid=2001):
+        """What a run of that script (without single quotes) came to: the result, and the client's own exit."""
+        done = self.user(f"cd /tmp; nsrootctl run --result /tmp/result-$$ {options} -- sh -c '{script}'; "
+                         "s=$?; cat /tmp/result-$$; exit $s", uid)
+        return json.loads(done.stdout[done.stdout.rindex('{"cause"'):]), done
+
+    def detach(self, script, options="", uid=2001):
+        """A detached session of that script (without single quotes). Its id."""
+        done = self.user(f"nsrootctl run -d {options} -- sh -c '{script}'", uid)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def property(self, unit, name):
         return self.run("systemctl", "show", "--value", f"--property={name}", unit, check=True).stdout.strip()
@@ -78,17 +90,22 @@ class Bed:
         return self.run("pgrep", "-x", "nsroot-init").stdout.split()
 
 
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory):
-    """A directory that holds what is installed and, below TESTS, what tests run on that machine."""
-    tree = tmp_path_factory.mktemp("installed")
+def install(tree):
+    """What is installed and, below TESTS, what tests run on that machine."""
     subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", harness.Build().directory],
                    env={**os.environ, "DESTDIR": str(tree)}, check=True, stdout=subprocess.DEVNULL)
-    for path in ("harness.py", "integration/varlink.py", "system/crowd.py"):
+    for path in ("harness.py", "integration/varlink.py", "integration/test_limits.py", "system/crowd.py", "system/neighbours.py"):
         place = tree / TESTS[1:] / path
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE.parent / path, place)
     shutil.copy(harness.Build().directory / "daemon/nsrootd-later", tree / TESTS[1:])
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """A directory that holds it."""
+    tree = tmp_path_factory.mktemp("installed")
+    install(tree)
     return tree
 
 
@@ -130,3 +147,13 @@ def vm_assets(name, *suite):
         if done.returncode:
             pytest.skip(f"the kernel cannot be had: {done.stderr[-300:]}")
     return directory
+
+
+@pytest.fixture(scope="session")
+def vm(installed, tmp_path_factory):
+    """The one emulated machine of all tests that want it."""
+    bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
+    bed.up(installed, vm_assets("vm"))
+    assert bed.user("nsrootctl run -- true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
+    yield bed
+    bed.down()

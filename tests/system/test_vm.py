@@ -1,12 +1,11 @@
 """nsrootd on another kernel (Debian 12's own, 6.1) with all cgroup v2 controllers, in an emulated machine."""
 
 import json
-import pathlib
 import re
 
 import pytest
 
-from conftest import Bed, Crowd, vm_assets
+from conftest import Crowd
 from harness import until
 
 SESSIONS = "/sys/fs/cgroup/system.slice/nsrootd-sessions.service"
@@ -15,19 +14,8 @@ SETUP_FAILED = "da4542061956432d819e52790e44155c"
 
 
 @pytest.fixture(scope="module")
-def bed(installed, tmp_path_factory):
-    bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed, vm_assets("vm"))
-    assert bed.user(f"{RUN} true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
-    yield bed
-    bed.down()
-
-
-def result_of(bed, script, options=""):
-    """What a run of that script came to: the result, and the client's own exit."""
-    done = bed.user(f"cd /tmp; nsrootctl run --result /tmp/result-$$ {options} -- sh -c '{script}'; s=$?; cat /tmp/result-$$; exit $s",
-                    timeout=120)
-    return json.loads(done.stdout[done.stdout.rindex('{"cause"'):]), done
+def bed(vm):
+    return vm
 
 
 def test_it_is_the_kernel_of_debian_12(bed):
@@ -84,14 +72,14 @@ def test_memory_is_bounded(bed):
     """With a limit well below what the emulated machine has."""
     bed.shell("mkdir -p /etc/nsrootd; printf '[Limits]\\nMemoryMax=100M\\n' >/etc/nsrootd/nsrootd.conf; "
               "systemctl reload nsrootd.service", check=True)
-    result, done = result_of(bed, "dd if=/dev/zero of=/dev/null bs=400M count=1")
+    result, done = bed.result("dd if=/dev/zero of=/dev/null bs=400M count=1")
     bed.shell("rm /etc/nsrootd/nsrootd.conf; systemctl reload nsrootd.service", check=True)
     assert result["cause"] == "outOfMemory" and done.returncode == 137, done.stderr
     assert 95 << 20 < result["memoryPeakBytes"] <= 100 << 20
 
 
 def test_tasks_are_bounded(bed):
-    result, done = result_of(bed, "i=0; while [ $i -lt 700 ]; do sleep 100 & i=$((i+1)); done 2>&1; exit 3")
+    result, done = bed.result("i=0; while [ $i -lt 700 ]; do sleep 100 & i=$((i+1)); done 2>&1; exit 3")
     assert result["tasksPeak"] <= 512
     assert "Resource temporarily unavailable" in done.stdout + done.stderr or result["tasksPeak"] >= 500
 
@@ -111,15 +99,9 @@ def little_memory(bed):
               "systemctl reload-or-restart nsrootd.service", check=True)
 
 
-def detach(bed, script):
-    done = bed.user(f"nsrootctl run -d -- sh -c '{script}'")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def test_sessions_and_their_limits_survive_a_restart_with_controllers_on(bed, little_memory):
     """Where the service itself had them below it, it could not be started again at all."""
-    id = detach(bed, "dd if=/dev/zero of=/tmp/20M bs=1M count=20 2>/dev/null; sleep 300")
+    id = bed.detach("dd if=/dev/zero of=/tmp/20M bs=1M count=20 2>/dev/null; sleep 300")
     memory = f"{SESSIONS}/user-2001/{id}/memory"
     assert until(lambda: int(bed.run("cat", f"{memory}.current").stdout) > 20 << 20)
     bed.shell("systemctl restart nsrootd.service; kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
@@ -140,7 +122,7 @@ def peak_of(text):
 def test_running_out_of_memory_while_there_is_no_daemon_is_told_as_that(bed, little_memory):
     bed.shell("mkdir -p /run/systemd/system/nsrootd.service.d; printf '[Service]\\nRestartSec=6\\n' "
               ">/run/systemd/system/nsrootd.service.d/late.conf; systemctl daemon-reload", check=True)
-    id = detach(bed, "sleep 3; dd if=/dev/zero of=/dev/null bs=200M count=1")
+    id = bed.detach("sleep 3; dd if=/dev/zero of=/dev/null bs=200M count=1")
     bed.shell("kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
     assert until(lambda: not bed.inits(), 30)
     alone = bed.property("nsrootd.service", "MainPID") == "0"
@@ -262,8 +244,8 @@ def test_without_user_namespaces_a_session_has_its_limits_and_survives_a_restart
     assert "no user namespaces" in bed.user(f"nsrootctl exec -u nobody {id} -- id").stderr
     bed.user(f"nsrootctl stop --timeout 0 {id}", check=True)
     assert until(lambda: not bed.inits())
-    result, done = result_of(bed, "dd if=/dev/zero of=/dev/null bs=200M count=1")
-    assert result["cause"] == "outOfMemory" and done.returncode == 137
+    done = bed.user("cd /tmp; nsrootctl run --result hog -- dd if=/dev/zero of=/dev/null bs=200M count=1; s=$?; cat hog; exit $s")
+    assert json.loads(done.stdout)["cause"] == "outOfMemory" and done.returncode == 137
 
 
 def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):

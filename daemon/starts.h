@@ -1,6 +1,6 @@
 /* Who starts sessions how often, and whose turn it is: starts that wait are begun one at a time, each time
- * of another user, so that who asks for a hundred at once delays others by one. Knows the event loop; knows no
- * session. */
+ * of another user, so that who asks for a hundred at once delays others by one. Knows the event loop; knows
+ * no session. */
 #pragma once
 
 #include <systemd/sd-event.h>

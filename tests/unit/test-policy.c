@@ -283,7 +283,7 @@ Test(policy, what_is_asked_for_is_given_or_refused_and_nothing_between)
                 { 1000, "[User 1000] OpenFilesAllowed=100",                    LIMIT_OPEN_FILES, 60,           none,                   "60"                         },
                 { 1000, "[User 1000] OpenFilesAllowed=100",                    LIMIT_OPEN_FILES, 61,           none,
                  "LimitUnavailable OpenFilesMax"                                                                                                                    },
-                { 1000, "",                                                    LIMIT_TASKS,      FIELD_ABSENT, none,                   "none"                         },
+                { 1000, "",                                                    LIMIT_TASKS,      FIELD_ABSENT, none,                   "none"                       },
                 { 1000, "",                                                    LIMIT_TASKS,      40,           none,                   "LimitUnavailable TasksMax"  },
                 { 1000, "",                                                    LIMIT_TASKS,      40,           all & ~ENFORCER_PIDS,   "LimitUnavailable TasksMax"  },
                 { 1000, "",                                                    LIMIT_MEMORY,     40,           all & ~ENFORCER_MEMORY, "LimitUnavailable MemoryMax" },

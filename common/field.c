@@ -190,21 +190,31 @@ static int format_string(const Field *f, const void *at, struct json_object **re
         return value ? made(json_object_new_string(value), ret) : 0;
 }
 
+static void putp(struct json_object **o)
+{
+        json_object_put(*o);
+}
+
+/* value is taken, also on failure. */
+static int append(struct json_object *array, struct json_object *value)
+{
+        if (value && json_object_array_add(array, value) >= 0)
+                return 0;
+        json_object_put(value);
+        return -ENOMEM;
+}
+
 static int format_strings(const Field *f, const void *at, struct json_object **ret)
 {
+        _cleanup_(putp) struct json_object *array = json_object_new_array();
         char *const *list = *(char **const *)at;
-        struct json_object *array = list ? json_object_new_array() : NULL;
+        int r = array ? 0 : -ENOMEM;
 
-        for (; array && *list; list++) {
-                struct json_object *item = json_object_new_string(*list);
-
-                if (!item || json_object_array_add(array, item) < 0) {
-                        json_object_put(item);
-                        json_object_put(array);
-                        return -ENOMEM;
-                }
-        }
-        return list ? made(array, ret) : 0;
+        for (char *const *string = list; string && *string && r >= 0; string++)
+                r = append(array, json_object_new_string(*string));
+        if (r >= 0 && list)
+                *ret = TAKE_PTR(array);
+        return r;
 }
 
 static int format_object(const Field *f, const void *at, struct json_object **ret)
@@ -315,19 +325,14 @@ int fields_parse(struct json_object *params, const Field *table, void *ret, Erro
 
 struct json_object *fields_format(const Field *table, const void *data)
 {
-        struct json_object *object = json_object_new_object();
+        _cleanup_(putp) struct json_object *object = json_object_new_object();
 
         for (const Field *f = table; object && f->name; f++) {
-                struct json_object *value = NULL;
-                int r = kinds[f->kind].format(f, (const char *)data + f->offset, &value);
+                _cleanup_(putp) struct json_object *value = NULL;
 
-                if (r >= 0 && value)
-                        r = json_object_object_add(object, f->name, value) < 0 ? -ENOMEM : 0;
-                if (r < 0) {
-                        json_object_put(value);
-                        json_object_put(object);
+                if (kinds[f->kind].format(f, (const char *)data + f->offset, &value) < 0 ||
+                    (value && json_object_object_add(object, f->name, json_object_get(value)) < 0))
                         return NULL;
-                }
         }
-        return object;
+        return TAKE_PTR(object);
 }

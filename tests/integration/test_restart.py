@@ -349,6 +349,7 @@ def test_nsrootctl_run_rides_through(managed):
     daemon = managed()
     client = daemon.popen("run", "--", "sh", "-c", LINES % (150, 7), stdin=subprocess.DEVNULL)
     assert client.stdout.read(7) == "line 1\n"
+    assert until(lambda: daemon.sessions()[0]["state"] == "running")  # so its client has been told
     for i in range(4):
         daemon.restart(kill=i % 2 == 1)
         time.sleep(0.2)

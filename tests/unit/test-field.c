@@ -250,6 +250,7 @@ Test(field, format)
                 "{\"text\":\"\"}",
                 "{\"text\":\"x\\n\",\"list\":[\"a\",\"\"]}",
                 "{\"list\":[]}",
+                "{\"flag\":true,\"number\":-5,\"inner\":{\"size\":9}}",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ask-limits.h"
 #include "call.h"
 #include "client.h"
 #include "command.h"
@@ -19,6 +20,7 @@
 typedef struct Options {
         const char *root, *name, *directory, *user, *hostname, *result;
         OptionList environment;
+        AskedLimits limits;
         int terminal; /* TerminalChoice */
         bool detach, interactive, read_only, quiet;
 } Options;
@@ -110,6 +112,11 @@ static int add_environment(Run *run)
         return command_add_environment(&run->command, &run->options->environment);
 }
 
+static int add_limits(Run *run)
+{
+        return ask_limits(&run->options->limits, run->command.parameters, &run->command.failure);
+}
+
 /* Standard input only where it is asked for: what a script has there is not for what it leaves behind. */
 static int add_lent(Run *run)
 {
@@ -140,7 +147,8 @@ static int add_terminal(Run *run)
 /* In this order: the descriptors' numbers on the wire follow from it. */
 static int build_call(Run *run)
 {
-        static int (*const parts[])(Run *) = { add_texts, add_environment, add_lent, add_terminal };
+        static int (*const parts[])(Run *) = { add_texts, add_environment, add_limits, add_lent,
+                                               add_terminal };
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
@@ -291,6 +299,7 @@ static const Option verb_options[] = {
                         "who in the root it runs as (default: root)"),
         OPTION_ROW_TEXT(0, "hostname", "NAME", Options, hostname, "the host name inside"),
         OPTION_ROW_FLAG(0, "read-only", Options, read_only, "the root cannot be written to"),
+        ASK_LIMITS_OPTIONS(Options, limits),
         OPTION_ROW_TEXT(0, "result", "FILE", Options, result, "write the exact result there, as JSON"),
         OPTION_ROW_FLAG('q', "quiet", Options, quiet, "no progress, errors only"),
         OPTION_ROW_END,

@@ -118,41 +118,51 @@ void judge_connections(const Evidence *e, Finding *f)
                 found_ok(f, "you may have %ld at a time, and one more for each session", max);
 }
 
+typedef enum Unit { UNIT_NUMBER, UNIT_SIZE, UNIT_TIME } Unit;
+
 /* Those that need a controller hold where nsrootd has it. */
 static const struct {
         const char *key, *before, *after, *controller;
-        bool is_size;
+        Unit unit;
 } limits[] = {
-        {"memoryMaxBytes",    "",          " of memory",                  "memory", true },
-        { "tasksMax",         "",          " tasks",                      "pids",   false},
-        { "cpuQuotaPercent",  "",          "% of a processor",            "cpu",    false},
-        { "storageMaxBytes",  "",          " of storage",                 NULL,     true },
-        { "storageMaxInodes", "",          " files in it",                NULL,     false},
-        { "fileSizeMaxBytes", "files of ", "",                            NULL,     true },
-        { "openFilesMax",     "",          " descriptors in one process", NULL,     false},
+        {"memoryMaxBytes",        "",          " of memory",                  "memory", UNIT_SIZE  },
+        { "tasksMax",             "",          " tasks",                      "pids",   UNIT_NUMBER},
+        { "cpuQuotaPercent",      "",          "% of a processor",            "cpu",    UNIT_NUMBER},
+        { "cpuTimeMaxUSec",       "",          " of processor time",          NULL,     UNIT_TIME  },
+        { "runtimeMaxUSec",       "",          " to run",                     NULL,     UNIT_TIME  },
+        { "storageMaxBytes",      "",          " of storage",                 NULL,     UNIT_SIZE  },
+        { "storageMaxInodes",     "",          " files in it",                NULL,     UNIT_NUMBER},
+        { "sharedMemoryMaxBytes", "",          " in /dev/shm",                NULL,     UNIT_SIZE  },
+        { "fileSizeMaxBytes",     "files of ", "",                            NULL,     UNIT_SIZE  },
+        { "openFilesMax",         "",          " descriptors in one process", NULL,     UNIT_NUMBER},
 };
 
 static void add_limit(Words *w, size_t i, int64_t value)
 {
-        _cleanup_free_ char *size = limits[i].is_size ? text_size((uint64_t)value) : NULL;
+        _cleanup_free_ char *size = limits[i].unit == UNIT_SIZE ? text_size((uint64_t)value) : NULL;
 
-        if (limits[i].is_size)
+        if (limits[i].unit == UNIT_SIZE)
                 words_add(w, "%s%s%s", limits[i].before, size ?: "?", limits[i].after);
+        else if (limits[i].unit == UNIT_TIME)
+                words_add(w, "%s%gs%s", limits[i].before, (double)value / USEC_PER_SEC, limits[i].after);
         else
                 words_add(w, "%s%ld%s", limits[i].before, (long)value, limits[i].after);
 }
 
-static char *list_limits(const Evidence *e)
+/* Of those called so in the allowance; what the others say too is left out (NULL: nothing is). */
+static char *list_limits(const Evidence *e, const char *which, const char *others)
 {
-        struct json_object *own = value_object(evidence_allowance(e), "limits");
+        struct json_object *listed = value_object(evidence_allowance(e), which);
+        struct json_object *said = others ? value_object(evidence_allowance(e), others) : NULL;
         Words w;
 
         if (!words_begin(&w))
                 return NULL;
         for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
-                int64_t value = value_number(own, limits[i].key, -1);
+                int64_t value = value_number(listed, limits[i].key, -1);
 
-                if (value >= 0 && (!limits[i].controller || has_controller(e, limits[i].controller)))
+                if (value >= 0 && value != value_number(said, limits[i].key, -1) &&
+                    (!limits[i].controller || has_controller(e, limits[i].controller)))
                         add_limit(&w, i, value);
         }
         return words_end(&w);
@@ -160,9 +170,13 @@ static char *list_limits(const Evidence *e)
 
 void judge_limits(const Evidence *e, Finding *f)
 {
-        _cleanup_free_ char *words = list_limits(e);
+        _cleanup_free_ char *own = list_limits(e, "limits", NULL);
+        _cleanup_free_ char *allowed = list_limits(e, "allowed", "limits");
+        _cleanup_free_ char *together = list_limits(e, "together", NULL);
 
-        if (!value_object(evidence_allowance(e), "limits") || !words)
+        if (!value_object(evidence_allowance(e), "limits") || !own || !allowed || !together)
                 return;
-        found_ok(f, "a session of yours has at most %s", *words ? words : "what this machine has");
+        found_ok(f, "a session of yours has at most %s%s%s%s%s", *own ? own : "what this machine has",
+                 *allowed ? "; it may ask for up to " : "", allowed,
+                 *together ? "; all of yours together have at most " : "", together);
 }

@@ -7,7 +7,8 @@
 #include "text.h"
 #include "value.h"
 
-#define LOOK_AT "see 'journalctl -u nsrootd'"
+#define LOOK_AT  "see 'journalctl -u nsrootd'"
+#define ASK_LESS ": 'nsrootctl doctor' says how much you may have"
 
 /* What each error means to its reader. {key} is a parameter of the error, {errnoName} its words; a part in
  * [] is left out where its parameter is absent. */
@@ -35,7 +36,7 @@ static const struct {
         { ERROR_EXEC_FAILED,             "{path}: cannot be executed: {errnoName}"                             },
         { ERROR_SETUP_FAILED,            "{step}: {errnoName}[: {detail}]"                                     },
         { ERROR_BAD_FILE_DESCRIPTOR,     "nsrootd does not take {parameter}: {reason}"                         },
-        { ERROR_LIMIT_REACHED,           "limit reached: {limit}"                                              },
+        { ERROR_LIMIT_REACHED,           "limit reached: {limit.reached}"                                      },
         { ERROR_LIMIT_UNAVAILABLE,       "this host cannot enforce {limit}: {reason}"                          },
         { ERROR_REFUSED,                 "refused: {rule}"                                                     },
         { ERROR_ROOT_NO_SUCH_ROOT,       "there is no root {name}: 'nsrootctl root list' shows those there are"},
@@ -55,26 +56,65 @@ static const struct {
         const char *key, *value;
         const char *words;
 } meanings[] = {
-        {"rule",       "system-users",            "system users may not use nsrootd (AllowSystemUsers= in nsrootd.conf)"},
-        { "rule",      "not-admitted",            "you may not use nsrootd: ask the administrator for Admit=yes"        },
-        { "rule",      "root-users",
-         "this root is not for you: ask the administrator to name you in its Users= or Groups="                         },
-        { "rule",      "too-many-groups",         "you are in more than 2048 groups: connect with fewer of them"        },
-        { "rule",      "session-users",           "your uid is one of those that sessions run as"                       },
-        { "rule",      "unmapped-user",           "your uid means nothing outside of your user namespace"               },
-        { "rule",      "connections-per-user",    "you have too many connections to nsrootd: end some"                  },
-        { "rule",      "files-that-do-not-close",
-         "files that you lent nsrootd do not let go of it: end their server"                                            },
-        { "rule",      "connections",             "nsrootd has too many connections: try again later"                   },
-        { "rule",      "change-roots",            "you may not change roots: ask the administrator for ChangeRoots=yes" },
-        { "limit",     "SessionsPerUser",
-         "you have as many sessions as a user may have: end one ('nsrootctl list')"                                     },
-        { "limit",     "SessionsMax",             "this machine has as many sessions as it may have: try again later"   },
-        { "limit",     "pause",                   "a pause"                                                             },
-        { "parameter", "workingDirectory",        "this working directory: it must be an absolute path"                 },
-        { "parameter", "hostname",                "this host name: letters, digits and hyphens, at most 64"             },
-        { "parameter", "name",                    "this name: a-z, 0-9, then also _ . and -, at most 63"                },
-        { "parameter", "arguments",               "this command: it is empty, or has more than 4096 words"              },
+        {"rule",           "system-users",            "system users may not use nsrootd (AllowSystemUsers= in nsrootd.conf)"},
+        { "rule",          "not-admitted",            "you may not use nsrootd: ask the administrator for Admit=yes"        },
+        { "rule",          "root-users",
+         "this root is not for you: ask the administrator to name you in its Users= or Groups="                             },
+        { "rule",          "too-many-groups",         "you are in more than 2048 groups: connect with fewer of them"        },
+        { "rule",          "session-users",           "your uid is one of those that sessions run as"                       },
+        { "rule",          "unmapped-user",           "your uid means nothing outside of your user namespace"               },
+        { "rule",          "connections-per-user",    "you have too many connections to nsrootd: end some"                  },
+        { "rule",          "files-that-do-not-close",
+         "files that you lent nsrootd do not let go of it: end their server"                                                },
+        { "rule",          "connections",             "nsrootd has too many connections: try again later"                   },
+        { "rule",          "change-roots",            "you may not change roots: ask the administrator for ChangeRoots=yes" },
+        { "limit.reached", "SessionsPerUser",
+         "you have as many sessions as a user may have: end one ('nsrootctl list')"                                         },
+        { "limit.reached", "StartsPerUser",
+         "you have started too many sessions in too short a time: wait a little"                                            },
+        { "limit.reached", "CommandsPerSession",
+         "as many commands run in this session as may: wait for one to end"                                                 },
+        { "limit.reached", "SessionsMax",
+         "this machine has as many sessions as it may have: try again later"                                                },
+        { "limit.reached", "MemoryMax",               "more than you may ask for with --memory" ASK_LESS                    },
+        { "limit.reached", "TasksMax",                "more than you may ask for with --tasks" ASK_LESS                     },
+        { "limit.reached", "CpuQuota",                "more than you may ask for with --cpu" ASK_LESS                       },
+        { "limit.reached", "CpuWeight",               "more than you may ask for with --cpu-weight" ASK_LESS                },
+        { "limit.reached", "IoWeight",                "more than you may ask for with --io-weight" ASK_LESS                 },
+        { "limit.reached", "CpuTimeMax",              "more than you may ask for with --cpu-time" ASK_LESS                  },
+        { "limit.reached", "RuntimeMax",              "more than you may ask for with --timeout" ASK_LESS                   },
+        { "limit.reached", "StorageMax",              "more than you may ask for with --storage" ASK_LESS                   },
+        { "limit.reached", "StorageInodes",           "more than you may ask for with --inodes" ASK_LESS                    },
+        { "limit.reached", "SharedMemoryMax",         "more than you may ask for with --shm" ASK_LESS                       },
+        { "limit.reached", "FileSizeMax",             "more than you may ask for with --file-size" ASK_LESS                 },
+        { "limit.reached", "OpenFilesMax",            "more than you may ask for with --open-files" ASK_LESS                },
+        { "limit.reached", "ProcessesMax",            "more than you may ask for with --processes" ASK_LESS                 },
+        { "limit.reached", "LockedMemoryMax",         "more than you may ask for with --locked-memory" ASK_LESS             },
+        { "limit.reached", "MemoryPerUser",
+         "--memory is more than all your sessions together may have" ASK_LESS                                               },
+        { "limit.reached", "TasksPerUser",
+         "--tasks is more than all your sessions together may have" ASK_LESS                                                },
+        { "limit.reached", "CpuQuotaPerUser",
+         "--cpu is more than all your sessions together may have" ASK_LESS                                                  },
+        { "limit",         "MemoryMax",               "--memory"                                                            },
+        { "limit",         "TasksMax",                "--tasks"                                                             },
+        { "limit",         "CpuQuota",                "--cpu"                                                               },
+        { "limit",         "CpuWeight",               "--cpu-weight"                                                        },
+        { "limit",         "IoWeight",                "--io-weight"                                                         },
+        { "limit",         "CpuTimeMax",              "--cpu-time"                                                          },
+        { "limit",         "RuntimeMax",              "--timeout"                                                           },
+        { "limit",         "StorageMax",              "--storage"                                                           },
+        { "limit",         "StorageInodes",           "--inodes"                                                            },
+        { "limit",         "SharedMemoryMax",         "--shm"                                                               },
+        { "limit",         "FileSizeMax",             "--file-size"                                                         },
+        { "limit",         "OpenFilesMax",            "--open-files"                                                        },
+        { "limit",         "ProcessesMax",            "--processes"                                                         },
+        { "limit",         "LockedMemoryMax",         "--locked-memory"                                                     },
+        { "limit",         "pause",                   "a pause"                                                             },
+        { "parameter",     "workingDirectory",        "this working directory: it must be an absolute path"                 },
+        { "parameter",     "hostname",                "this host name: letters, digits and hyphens, at most 64"             },
+        { "parameter",     "name",                    "this name: a-z, 0-9, then also _ . and -, at most 63"                },
+        { "parameter",     "arguments",               "this command: it is empty, or has more than 4096 words"              },
 };
 
 const char *explain_errno(const char *name)
@@ -104,12 +144,13 @@ static int error_status(const char *error)
         return streq(error, ERROR_EXEC_FAILED) ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
 }
 
-/* Writes the parameter that a template calls {key}; false where it is absent. */
+/* Writes the parameter that a template calls {key}, or {key.sense} where its values have more than one
+ * meaning; false where it is absent. */
 static bool write_parameter(FILE *stream, const char *key, struct json_object *parameters)
 {
-        const char *text = value_text(parameters, key);
-        int64_t number = value_number(parameters, key, INT64_MIN);
-        _cleanup_free_ char *safe = NULL;
+        _cleanup_free_ char *safe = NULL, *name = strndup(key, strcspn(key, "."));
+        const char *text = name ? value_text(parameters, name) : NULL;
+        int64_t number = name ? value_number(parameters, name, INT64_MIN) : INT64_MIN;
 
         if (number != INT64_MIN)
                 fprintf(stream, "%lld", (long long)number);
@@ -129,7 +170,7 @@ static bool write_words(FILE *stream, const char *words, const char *end, struct
                 char key[32] = "";
                 int length = 0;
 
-                if (sscanf(words, "{%31[A-Za-z]}%n", key, &length) == 1 && length > 0) {
+                if (sscanf(words, "{%31[A-Za-z.]}%n", key, &length) == 1 && length > 0) {
                         complete &= write_parameter(stream, key, parameters);
                         words += length;
                 } else

@@ -89,7 +89,6 @@ static const struct {
         { STEP_TREE,     EPERM,      "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"        },
         { STEP_CGROUP,   ENOSPC,     "user.max_cgroup_namespaces is reached: raise it with sysctl"              },
         { STEP_CGROUP,   EINVAL,     "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"                    },
-        { STEP_STORAGE,  EINVAL,     "the storage limit of the configuration is no size that tmpfs takes"       },
         { STEP_LOWER,    EINVAL,
          "the cached root's filesystem cannot be mounted into a session: put the state directory on ext4, "
           "xfs or btrfs"                                                                                        },

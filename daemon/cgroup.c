@@ -1,6 +1,7 @@
 /* Sessions' cgroups as directories of the cgroup2 filesystem, reached only from the descriptor of the node
- * they are below. Knows where that node may be; keeps no list of users: a user's directory is made when it
- * is missed, and goes with the last session in it because the kernel refuses to remove it earlier. */
+ * they are below. Knows where that node may be; of users it only remembers what it has written last: a
+ * user's directory is made when it is missed, and goes with the last session in it because the kernel
+ * refuses to remove it earlier. */
 #include "cgroup.h"
 
 #include <dirent.h>
@@ -14,19 +15,29 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "cgroup-limits.h"
+
 #define DAEMON_UNIT     "nsrootd.service"
 #define SESSIONS_UNIT   "nsrootd-sessions.service"
 #define HOLDER_LEAF     "holder"
 #define USER_PREFIX     "user-"
 #define NAME_LENGTH_MAX 64
 #define FILE_SIZE_MAX   (64 * KIB) /* of any cgroup file read here */
-#define CPU_PERIOD_USEC 100000
+
+/* What was last written of a user's directory; it is forgotten with that. */
+typedef struct User User;
+struct User {
+        User *next;
+        uid_t uid;
+        GroupLimits limits;
+};
 
 struct Cgroups {
         int node_fd;
         int parent_fd; /* of the node's parent where the node is ours to remove, else -EBADF */
         char *path;    /* below the mount, no slash at the end: "" is the root */
         unsigned controllers;
+        User *users;
         Cgroup *busy;
         Cgroup *found; /* until the first tidying */
 };
@@ -394,6 +405,10 @@ Cgroups *cgroups_free(Cgroups *c)
                 c->busy = g->next_busy;
                 cgroup_destroy(g);
         }
+        for (User *user; (user = c->users);) {
+                c->users = user->next;
+                free(user);
+        }
         if (c->parent_fd >= 0)
                 (void)unlinkat(c->parent_fd, strrchr(c->path, '/') + 1, AT_REMOVEDIR);
         close_fd(c->parent_fd);
@@ -408,13 +423,75 @@ unsigned cgroups_controllers(const Cgroups *c)
         return c->controllers;
 }
 
+/* Weights of disks are there only with a policy that goes by them. */
+static bool shares_io(const Cgroups *c)
+{
+        return (c->controllers & CGROUP_IO) && faccessat(c->node_fd, "io.weight", W_OK, 0) == 0;
+}
+
+unsigned cgroups_enforcers(const Cgroups *c)
+{
+        unsigned controllers = c ? c->controllers : 0;
+
+        return (c ? ENFORCER_CGROUP : 0) | (controllers & CGROUP_MEMORY ? ENFORCER_MEMORY : 0) |
+               (controllers & CGROUP_PIDS ? ENFORCER_PIDS : 0) |
+               (controllers & CGROUP_CPU ? ENFORCER_CPU : 0) | (c && shares_io(c) ? ENFORCER_IO : 0);
+}
+
 const char *cgroups_path(const Cgroups *c)
 {
         return *c->path ? c->path : "/";
 }
 
+static int limit_session(const Cgroups *c, int fd, const GroupLimits *limits)
+{
+        int r = write_file_at(fd, "cgroup.max.descendants", "0");
+
+        if (r >= 0 && (c->controllers & CGROUP_MEMORY))
+                r = group_limits_write_rules(fd);
+        return r < 0 ? r : group_limits_write(fd, c->controllers, &group_limits_fresh, limits);
+}
+
+static User **find_user(Cgroups *c, uid_t uid)
+{
+        User **at = &c->users;
+
+        while (*at && (*at)->uid != uid)
+                at = &(*at)->next;
+        return at;
+}
+
+static void forget_user(Cgroups *c, uid_t uid)
+{
+        User **at = find_user(c, uid), *user = *at;
+
+        if (!user)
+                return;
+        *at = user->next;
+        free(user);
+}
+
+/* A configuration may have changed since it was last done, and before us an earlier daemon did it. */
+static int limit_user(Cgroups *c, uid_t uid, int fd, bool made, const GroupLimits *limits)
+{
+        User **at = find_user(c, uid);
+        int r;
+
+        if (!*at) {
+                *at = calloc(1, sizeof **at);
+                if (!*at)
+                        return -ENOMEM;
+                (*at)->uid = uid;
+        }
+        if (made || (*at)->limits.memory_max == 0)
+                (*at)->limits = made ? group_limits_fresh : group_limits_unknown;
+        r = group_limits_write(fd, c->controllers, &(*at)->limits, limits);
+        (*at)->limits = r < 0 ? group_limits_unknown : *limits;
+        return r;
+}
+
 /* Opens a user's directory, making it with the controllers of the node if it is not there. */
-static int open_user(Cgroups *c, uid_t uid, int *ret)
+static int open_user(Cgroups *c, uid_t uid, const GroupLimits *limits, int *ret)
 {
         char name[sizeof USER_PREFIX + 10];
         _cleanup_close_ int fd = -EBADF;
@@ -426,68 +503,16 @@ static int open_user(Cgroups *c, uid_t uid, int *ret)
         if (!made && errno != EEXIST)
                 return -errno;
         r = open_below(c->node_fd, name, &fd);
-        if (r < 0)
-                return r;
-        if (made && (enable_controllers(fd) & c->controllers) != c->controllers) {
+        if (r >= 0 && made && (enable_controllers(fd) & c->controllers) != c->controllers)
+                r = -EIO;
+        if (r >= 0)
+                r = limit_user(c, uid, fd, made, limits);
+        if (r < 0) {
                 (void)unlinkat(c->node_fd, name, AT_REMOVEDIR);
-                return -EIO;
+                return r;
         }
         *ret = TAKE_FD(fd);
         return 0;
-}
-
-static int write_number(int fd, const char *file, uint64_t value, const char *suffix)
-{
-        char text[48];
-
-        snprintf(text, sizeof text, "%" PRIu64 "%s", value, suffix);
-        return write_file_at(fd, file, text);
-}
-
-static int write_memory(int fd, uint64_t bytes)
-{
-        int r = write_number(fd, "memory.max", bytes, "");
-
-        if (r >= 0)
-                r = write_file_at(fd, "memory.oom.group", "1");
-        if (r < 0)
-                return r;
-        r = write_file_at(fd, "memory.swap.max", "0");
-        return r == -ENOENT ? 0 : r; /* a kernel without swap has no such file */
-}
-
-static int write_tasks(int fd, uint64_t n)
-{
-        return write_number(fd, "pids.max", n, "");
-}
-
-static int write_cpu(int fd, uint64_t percent)
-{
-        char period[16];
-
-        if (percent > UINT64_MAX / (CPU_PERIOD_USEC / 100))
-                return -ERANGE;
-        snprintf(period, sizeof period, " %d", CPU_PERIOD_USEC);
-        return write_number(fd, "cpu.max", percent * (CPU_PERIOD_USEC / 100), period);
-}
-
-static int write_limits(int fd, unsigned controllers, const CgroupLimits *limits)
-{
-        const struct {
-                CgroupController needs;
-                uint64_t value;
-                int (*write)(int fd, uint64_t value);
-        } table[] = {
-                {CGROUP_MEMORY, limits->memory_max,  write_memory},
-                { CGROUP_PIDS,  limits->tasks_max,   write_tasks },
-                { CGROUP_CPU,   limits->cpu_percent, write_cpu   },
-        };
-        int r = write_file_at(fd, "cgroup.max.descendants", "0");
-
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(table); i++)
-                if ((controllers & table[i].needs) && table[i].value != UINT64_MAX)
-                        r = table[i].write(fd, table[i].value);
-        return r;
 }
 
 /* Its name as the kernel calls below the node want it: "user-UID/ID". */
@@ -496,13 +521,15 @@ static const char *name_below_node(const Cgroup *g)
         return g->path + strlen(g->tree->path) + 1;
 }
 
+/* The kernel refuses, as long as there is another session in it. */
 static void remove_user(const Cgroup *g)
 {
         char user[sizeof USER_PREFIX + 10];
         const char *name = name_below_node(g);
 
         snprintf(user, sizeof user, "%.*s", (int)strcspn(name, "/"), name);
-        (void)unlinkat(g->tree->node_fd, user, AT_REMOVEDIR);
+        if (unlinkat(g->tree->node_fd, user, AT_REMOVEDIR) >= 0)
+                forget_user(g->tree, (uid_t)strtoul(user + strlen(USER_PREFIX), NULL, 10));
 }
 
 /* -EBUSY: a process of it is not quite gone yet. */
@@ -521,10 +548,11 @@ static int make_directory(int user_fd, const char *id, int *ret)
         return open_below(user_fd, id, ret);
 }
 
-static int make_session(Cgroup *g, uid_t uid, const char *id, const CgroupLimits *limits)
+static int make_session(Cgroup *g, uid_t uid, const GroupLimits *together, const char *id,
+                        const GroupLimits *limits)
 {
         _cleanup_close_ int user_fd = -EBADF;
-        int r = open_user(g->tree, uid, &user_fd);
+        int r = open_user(g->tree, uid, together, &user_fd);
 
         if (r < 0)
                 return r;
@@ -533,7 +561,7 @@ static int make_session(Cgroup *g, uid_t uid, const char *id, const CgroupLimits
                 remove_user(g);
                 return r;
         }
-        r = write_limits(g->fd, g->tree->controllers, limits);
+        r = limit_session(g->tree, g->fd, limits);
         if (r < 0)
                 (void)remove_session(g);
         return r;
@@ -564,13 +592,14 @@ static int name_session(Cgroups *c, uid_t uid, const char *id, Cgroup **ret)
         return 0;
 }
 
-int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret)
+int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *id, const GroupLimits *limits,
+               Cgroup **ret)
 {
         _cleanup_(cgroup_destroyp) Cgroup *g = NULL;
         int r = name_session(c, uid, id, &g);
 
         if (r >= 0)
-                r = make_session(g, uid, id, limits);
+                r = make_session(g, uid, together, id, limits);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(g);
@@ -650,88 +679,6 @@ int cgroup_freeze(Cgroup *g, bool frozen)
         int r = write_file_at(g->fd, "cgroup.freeze", frozen ? "1" : "0");
 
         return r == -ENOENT ? -EOPNOTSUPP : r;
-}
-
-/* The number after a key at the beginning of a line; with an empty key, the first number. */
-static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
-{
-        _cleanup_free_ char *text = NULL;
-        int r = read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL);
-
-        if (r < 0)
-                return r == -ENOENT ? -ENODATA : r;
-        for (char *line = text; line; line = strchr(line, '\n')) {
-                line += *line == '\n';
-                if (strncmp(line, key, strlen(key)) == 0) {
-                        line += strlen(key);
-                        line[strcspn(line, "\n")] = '\0';
-                        return parse_u64(line, UINT64_MAX, ret);
-                }
-        }
-        return -ENODATA;
-}
-
-int cgroup_memory_peak(Cgroup *g, uint64_t *ret)
-{
-        return read_number(g->fd, "memory.peak", "", ret);
-}
-
-int cgroup_tasks_peak(Cgroup *g, uint64_t *ret)
-{
-        return read_number(g->fd, "pids.peak", "", ret);
-}
-
-int cgroup_oom_kills(Cgroup *g, uint64_t *ret)
-{
-        return read_number(g->fd, "memory.events", "oom_kill ", ret);
-}
-
-/* The sum of all numbers after a key such as "rbytes=", wherever it stands. */
-static uint64_t read_sum(int fd, const char *file, const char *key)
-{
-        _cleanup_free_ char *text = NULL;
-        uint64_t sum = 0;
-
-        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
-                return UINT64_MAX;
-        for (const char *at = text; (at = strstr(at, key));) {
-                at += strlen(key);
-                sum += strtoull(at, NULL, 10);
-        }
-        return sum;
-}
-
-static uint64_t count_lines(int fd, const char *file)
-{
-        _cleanup_free_ char *text = NULL;
-        uint64_t n = 0;
-
-        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
-                return UINT64_MAX;
-        for (const char *at = text; (at = strchr(at, '\n')); at++)
-                n++;
-        return n;
-}
-
-void cgroup_usage(const Cgroup *g, CgroupUsage *ret)
-{
-        const struct {
-                const char *file, *key;
-                uint64_t *at;
-        } numbers[] = {
-                {"cpu.stat",        "usage_usec ", &ret->cpu_usec   },
-                { "memory.current", "",            &ret->memory     },
-                { "memory.peak",    "",            &ret->memory_peak},
-                { "pids.current",   "",            &ret->tasks      },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
-                if (read_number(g->fd, numbers[i].file, numbers[i].key, numbers[i].at) < 0)
-                        *numbers[i].at = UINT64_MAX;
-        if (ret->tasks == UINT64_MAX) /* without the controller, those there are */
-                ret->tasks = count_lines(g->fd, "cgroup.threads");
-        ret->io_read = read_sum(g->fd, "io.stat", "rbytes=");
-        ret->io_write = read_sum(g->fd, "io.stat", "wbytes=");
 }
 
 int cgroup_hold(void)

@@ -3,7 +3,7 @@
  * controllers; knows no session. */
 #pragma once
 
-#include "base.h"
+#include "limit.h"
 
 typedef struct Cgroups Cgroups;
 typedef struct Cgroup Cgroup;
@@ -15,12 +15,6 @@ typedef enum CgroupController {
         CGROUP_IO = 1 << 3,
 } CgroupController;
 
-typedef struct CgroupLimits {
-        uint64_t memory_max;  /* bytes; UINT64_MAX: none. Swap 0 and memory.oom.group 1 come with it */
-        uint64_t tasks_max;   /* UINT64_MAX: none */
-        uint64_t cpu_percent; /* of one cpu; UINT64_MAX: none */
-} CgroupLimits;
-
 /* Finds the node: `configured` (a path below the cgroup2 mount), or nsrootd-sessions.service beside our own
  * unit when systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup.
  * -EOPNOTSUPP: this host has no cgroup v2 (sessions run
@@ -29,13 +23,16 @@ int cgroups_new(const char *configured, const char *fallback_name, Cgroups **ret
 Cgroups *cgroups_free(Cgroups *c); /* removes what is empty of its own making */
 DEFINE_CLEANUP(Cgroups *, cgroups_free);
 unsigned cgroups_controllers(const Cgroups *c); /* CgroupController bits that sessions' limits can use */
+unsigned cgroups_enforcers(const Cgroups *c);   /* the same as Enforcer bits; c may be NULL */
 const char *cgroups_path(const Cgroups *c);     /* below the mount, for people */
 
 /* Removes what an earlier daemon left empty below the node: after what it left alive was found again. */
 void cgroups_tidy(Cgroups *c);
 
-/* Makes user-UID/ID with the limits that the controllers at hand can enforce. */
-int cgroup_new(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *limits, Cgroup **ret);
+/* Makes user-UID/ID with the limits that the controllers at hand can enforce, those of the user's node
+ * (together) among them: they hold for whatever of that user's is below it. */
+int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *id, const GroupLimits *limits,
+               Cgroup **ret);
 /* The one that an earlier daemon made. -ENOENT: it is not there. */
 int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret);
 Cgroup *cgroup_leave(Cgroup *g); /* frees it, and leaves the directory to the next daemon; returns NULL */
@@ -43,13 +40,15 @@ Cgroup *cgroup_leave(Cgroup *g); /* frees it, and leaves the directory to the ne
  * was the last. */
 Cgroup *cgroup_free(Cgroup *g);
 DEFINE_CLEANUP(Cgroup *, cgroup_free);
-int cgroup_fd(const Cgroup *g);                   /* O_DIRECTORY, for CLONE_INTO_CGROUP; the cgroup's */
-const char *cgroup_path(const Cgroup *g);         /* below the mount: "/system.slice/…/user-1000/abc…" */
-int cgroup_kill(Cgroup *g);                       /* cgroup.kill; -EOPNOTSUPP before 5.14 */
-int cgroup_freeze(Cgroup *g, bool frozen);        /* cgroup.freeze; -EOPNOTSUPP before 5.2 */
-int cgroup_memory_peak(Cgroup *g, uint64_t *ret); /* -ENODATA where it is not to be had */
-int cgroup_tasks_peak(Cgroup *g, uint64_t *ret);
-int cgroup_oom_kills(Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
+int cgroup_fd(const Cgroup *g);            /* O_DIRECTORY, for CLONE_INTO_CGROUP; the cgroup's */
+const char *cgroup_path(const Cgroup *g);  /* below the mount: "/system.slice/…/user-1000/abc…" */
+int cgroup_kill(Cgroup *g);                /* cgroup.kill; -EOPNOTSUPP before 5.14 */
+int cgroup_freeze(Cgroup *g, bool frozen); /* cgroup.freeze; -EOPNOTSUPP before 5.2 */
+/* cgroup-usage.c: -ENODATA where it is not to be had. */
+int cgroup_cpu_time(const Cgroup *g, uint64_t *ret_user_usec, uint64_t *ret_system_usec);
+int cgroup_memory_peak(const Cgroup *g, uint64_t *ret);
+int cgroup_tasks_peak(const Cgroup *g, uint64_t *ret);
+int cgroup_oom_kills(const Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
 
 /* What it uses now and has used; UINT64_MAX where this host does not say. */
 typedef struct CgroupUsage {

@@ -45,11 +45,17 @@ static bool proxy_is_good(const char *text)
 /* What one user may have. */
 #define OF_USER(section, ...) ROW(section, KEY_OF_USER, Allowance, __VA_ARGS__)
 #define LIMITS(...)           OF_USER("Limits", __VA_ARGS__)
-#define ROOT(...)             ROW(SECTION_ROOT, KEY_OF_ROOT, RootConfig, __VA_ARGS__)
+/* A limit, and how much of it a session may ask for. */
+#define LIMIT(id, name, stem, kind, text, lowest, highest, words)                                           \
+        LIMITS(name, kind, limits.of[LIMIT_##id], text, lowest, highest, .help = words),                    \
+                LIMITS(stem "Allowed", kind, allowed.of[LIMIT_##id], "", lowest, highest, .optional = true, \
+                       .help = "The most a session may ask for in place of " name                           \
+                               "=; nothing: as much as that.")
+#define ROOT(...) ROW(SECTION_ROOT, KEY_OF_ROOT, RootConfig, __VA_ARGS__)
 
-#define HOUR                  (3600 * USEC_PER_SEC)
-#define MANY                  1000000
-#define ANY                   UINT64_MAX
+#define HOUR      (3600 * USEC_PER_SEC)
+#define MANY      1000000
+#define ANY       UINT64_MAX
 
 /* clang-format off */
 const ConfigKey config_keys[] = {
@@ -86,6 +92,10 @@ const ConfigKey config_keys[] = {
                  .help = "Sessions a user may have at once."),
         SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, 4096,
                  .help = "Sessions of all users together; no more than can be handed on to the next daemon."),
+        OF_USER("Sessions", "StartsPerUser", KEY_COUNT, starts_max, "infinity", 1, ANY,
+                .help = "Sessions a user may start within StartsInterval=."),
+        SESSIONS("StartsInterval", KEY_TIME, starts_usec, "1min", USEC_PER_SEC, HOUR,
+                 .help = "The time in which the starts are counted that StartsPerUser= is about."),
         SESSIONS("IdRangeFirst", KEY_COUNT, id_range_first, "524288", 524288, 1879048191,
                  .help = "The first of the host's uids and gids that sessions are given, 65536 each."),
         SESSIONS("IdRangeLast", KEY_COUNT, id_range_last, "1879048191", 524288, 1879048191,
@@ -95,30 +105,52 @@ const ConfigKey config_keys[] = {
                  .help = "The root of a session that asks for none."),
         SESSIONS("StopTimeout", KEY_TIME, stop_timeout_usec, "10s", 0, HOUR,
                  .help = "How long a session that is stopped has between SIGTERM and SIGKILL."),
+        SESSIONS("TimeLimitGrace", KEY_TIME, time_limit_grace_usec, "1s", 0, HOUR,
+                 .help = "How long a session whose time is up has between SIGTERM and SIGKILL."),
         SESSIONS("Remember", KEY_TIME, remember_usec, "10min", 0, ANY,
                  .help = "How long a session that has ended can still be asked about."),
         SESSIONS("RememberMax", KEY_COUNT, remember_max, "1024", 0, MANY,
                  .help = "How many sessions that have ended are remembered at most."),
 
-        LIMITS("MemoryMax", KEY_SIZE, limits.memory_max, "1G", MIB, ANY, .help = "Memory of a session; it has no swap."),
-        LIMITS("TasksMax", KEY_COUNT, limits.tasks_max, "512", 2, ANY, .help = "Processes and threads of a session."),
-        LIMITS("CpuQuota", KEY_PERCENT, limits.cpu_percent, "200%", 1, ANY,
-               .help = "Processor time of a session; 100% is one processor."),
-        LIMITS("StorageMax", KEY_SIZE, limits.storage_max, "512M", MIB, ANY,
-               .help = "What a session can write in its root, /tmp and /run together; it is memory."),
-        LIMITS("StorageInodes", KEY_COUNT, limits.storage_inodes, "65536", 1024, ANY,
-               .help = "Files and directories a session can have in its root, /tmp and /run together."),
-        LIMITS("SharedMemoryMax", KEY_SIZE, limits.shm_max, "16M", 64 * KIB, ANY, .help = "The size of /dev/shm."),
-        LIMITS("OpenFilesMax", KEY_COUNT, limits.open_files_max, "4096", 16, MANY,
-               .help = "Descriptors of one process (RLIMIT_NOFILE)."),
-        LIMITS("ProcessesMax", KEY_COUNT, limits.processes_max, "512", 2, ANY,
-               .help = "Processes and threads of one user inside (RLIMIT_NPROC)."),
-        LIMITS("LockedMemoryMax", KEY_SIZE, limits.memlock_max, "64K", 0, ANY,
-               .help = "Memory one process may lock (RLIMIT_MEMLOCK)."),
-        LIMITS("FileSizeMax", KEY_SIZE, limits.file_size_max, "infinity", 4 * KIB, ANY,
-               .help = "The size of one file (RLIMIT_FSIZE)."),
-        LIMITS("OutputKept", KEY_SIZE, limits.output_max, "1M", 16 * KIB, 64 * MIB,
+        LIMIT(MEMORY, "MemoryMax", "Memory", KEY_SIZE, "1G", MIB, ANY, "Memory of a session; it has no swap."),
+        LIMIT(TASKS, "TasksMax", "Tasks", KEY_COUNT, "512", 2, ANY, "Processes and threads of a session."),
+        LIMIT(CPU_QUOTA, "CpuQuota", "CpuQuota", KEY_PERCENT, "200%", 1, ANY,
+              "Processor time of a session; 100% is one processor."),
+        LIMITS("CpuWeight", KEY_COUNT, limits.of[LIMIT_CPU_WEIGHT], "100", 1, 10000,
+               .help = "The share of a session among those of its user, where they want more processor time than"
+                       " there is; a session may ask for another."),
+        LIMITS("IoWeight", KEY_COUNT, limits.of[LIMIT_IO_WEIGHT], "100", 1, 10000,
+               .help = "The same of disks, where the kernel shares those by weight (io.cost or BFQ)."),
+        LIMIT(CPU_TIME, "CpuTimeMax", "CpuTime", KEY_TIME, "infinity", USEC_PER_MSEC, ANY,
+              "Processor time that a session may use up in all, before it is ended."),
+        LIMIT(RUNTIME, "RuntimeMax", "Runtime", KEY_TIME, "infinity", USEC_PER_MSEC, ANY,
+              "How long a session may last, before it is ended."),
+        LIMIT(STORAGE, "StorageMax", "Storage", KEY_SIZE, "512M", MIB, ANY,
+              "What a session can write in its root, /tmp and /run together; it is memory."),
+        LIMIT(STORAGE_INODES, "StorageInodes", "StorageInodes", KEY_COUNT, "65536", 1024, ANY,
+              "Files and directories a session can have in its root, /tmp and /run together."),
+        LIMIT(SHARED_MEMORY, "SharedMemoryMax", "SharedMemory", KEY_SIZE, "16M", 64 * KIB, ANY,
+              "The size of /dev/shm."),
+        LIMIT(OPEN_FILES, "OpenFilesMax", "OpenFiles", KEY_COUNT, "4096", 16, MANY,
+              "Descriptors of one process (RLIMIT_NOFILE)."),
+        LIMIT(PROCESSES, "ProcessesMax", "Processes", KEY_COUNT, "512", 2, ANY,
+              "Processes and threads of one user inside (RLIMIT_NPROC)."),
+        LIMIT(LOCKED_MEMORY, "LockedMemoryMax", "LockedMemory", KEY_SIZE, "64K", 0, ANY,
+              "Memory one process may lock (RLIMIT_MEMLOCK)."),
+        LIMIT(FILE_SIZE, "FileSizeMax", "FileSize", KEY_SIZE, "infinity", 4 * KIB, ANY,
+              "The size of one file (RLIMIT_FSIZE)."),
+        LIMITS("OutputKept", KEY_SIZE, limits.of[LIMIT_OUTPUT_KEPT], "1M", 16 * KIB, 64 * MIB,
                .help = "How much of what a detached session prints is kept, the last of it."),
+        LIMITS("MemoryPerUser", KEY_MEMORY, together.memory_max, "50%", MIB, ANY,
+               .help = "Memory of all sessions of one user together."),
+        LIMITS("TasksPerUser", KEY_COUNT, together.tasks_max, "4096", 2, ANY,
+               .help = "Processes and threads of all sessions of one user together."),
+        LIMITS("CpuQuotaPerUser", KEY_PERCENT, together.cpu_percent, "infinity", 1, ANY,
+               .help = "Processor time of all sessions of one user together; 100% is one processor."),
+        LIMITS("CpuWeightPerUser", KEY_COUNT, together.cpu_weight, "100", 1, 10000,
+               .help = "A user's share among all users with sessions, where they want more processor time than there is."),
+        LIMITS("IoWeightPerUser", KEY_COUNT, together.io_weight, "100", 1, 10000,
+               .help = "The same of disks, where the kernel shares those by weight (io.cost or BFQ)."),
 
         POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
              .help = "How many sessions are kept warm for a user at most. No session is kept warm yet,"

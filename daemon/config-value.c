@@ -1,6 +1,7 @@
 /* The kinds of values: one row each of how it is set, printed and explained. */
 #include <ctype.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "config-table.h"
 #include "config.h"
@@ -9,6 +10,7 @@
 
 #define DIGEST_PREFIX "sha256:"
 #define DIGEST_LENGTH 64
+#define MEMORY_PART   (UINT64_C(1) << 63) /* what is beside it is a percentage */
 
 typedef struct Unit {
         const char *suffix;
@@ -65,11 +67,44 @@ static int parse_percent(const char *text, uint64_t *ret)
         return parse_count(digits, ret);
 }
 
+/* A part is kept as one, so that it is printed as it was written. */
+static int parse_memory(const char *text, uint64_t *ret)
+{
+        uint64_t number;
+        int r;
+
+        if (parse_percent(text, &number) >= 0) {
+                *ret = MEMORY_PART | number;
+                return number < 1 || number > 100 ? -ERANGE : 0;
+        }
+        r = parse_size(text, &number);
+        if (r < 0)
+                return r;
+        *ret = number;
+        return number & MEMORY_PART ? -ERANGE : 0;
+}
+
+static bool is_part(uint64_t value)
+{
+        return (value & MEMORY_PART) && value != UINT64_MAX;
+}
+
+uint64_t value_memory(uint64_t value)
+{
+        uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+        return is_part(value) ? all / 100 * (value & ~MEMORY_PART) : value;
+}
+
 static int set_number(const ConfigKey *key, void *value, const char *text)
 {
         uint64_t number;
         int r;
 
+        if (key->optional && !*text) {
+                *(uint64_t *)value = VALUE_UNSET;
+                return 0;
+        }
         if (key->max == UINT64_MAX && streq(text, "infinity")) {
                 *(uint64_t *)value = UINT64_MAX;
                 return 0;
@@ -100,9 +135,22 @@ static void print_as_unit(const ConfigKey *key, uint64_t number, FILE *to)
 
 static void print_number(const ConfigKey *key, const void *value, FILE *to)
 {
+        uint64_t number = *(const uint64_t *)value;
+
         fprintf(to, "%s=", key->name);
-        print_as_unit(key, *(const uint64_t *)value, to);
+        if (!(key->optional && number == VALUE_UNSET))
+                print_as_unit(key, number, to);
         fputc('\n', to);
+}
+
+static void print_memory(const ConfigKey *key, const void *value, FILE *to)
+{
+        uint64_t number = *(const uint64_t *)value;
+
+        if (is_part(number))
+                fprintf(to, "%s=%" PRIu64 "%%\n", key->name, number & ~MEMORY_PART);
+        else
+                print_number(key, value, to);
 }
 
 static int set_bool(const ConfigKey *key, void *value, const char *text)
@@ -421,6 +469,9 @@ static void print_ids(const ConfigKey *key, const void *value, FILE *to)
 static const Kind kinds[] = {
         [KEY_COUNT] = NUMBER("a number", parse_count, count_units),
         [KEY_SIZE] = NUMBER("a size such as 512M", parse_size, size_units),
+        [KEY_MEMORY] = { .set = set_number, .print = print_memory, .parse_number = parse_memory, .units = size_units,
+                         .size = sizeof(uint64_t),
+                         .expects = "a part of the machine's memory such as 50%, or a size such as 4G" },
         [KEY_TIME] = NUMBER("a time such as 10s or 2min 30s", parse_time, time_units),
         [KEY_PERCENT] = NUMBER("a percentage such as 200%", parse_percent, percent_units),
         [KEY_BOOL] = { set_bool, print_bool, .expects = "yes or no", .size = sizeof(bool) },
@@ -468,4 +519,6 @@ void value_explain(const ConfigKey *key, FILE *to)
         print_as_unit(key, key->min, to);
         fputs(" to ", to);
         print_as_unit(key, key->max, to);
+        if (key->optional)
+                fputs(", or nothing", to);
 }

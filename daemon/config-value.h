@@ -10,6 +10,7 @@
 typedef enum KeyKind {
         KEY_COUNT,       /* uint64_t */
         KEY_SIZE,        /* uint64_t, bytes */
+        KEY_MEMORY,      /* uint64_t for value_memory; "50%" is of this machine's memory */
         KEY_TIME,        /* uint64_t, microseconds */
         KEY_PERCENT,     /* uint64_t, "200%" is 200 */
         KEY_BOOL,        /* bool */
@@ -29,6 +30,11 @@ typedef enum KeyOf {
         KEY_OF_ROOT,   /* RootConfig; it stands in [Root NAME] */
 } KeyOf;
 
+#define VALUE_UNSET (UINT64_MAX - 1)
+
+/* Of a KEY_MEMORY: bytes, of what may be a part of this machine's memory. */
+uint64_t value_memory(uint64_t value);
+
 typedef struct ConfigKey {
         const char *section, *name;
         KeyOf of;
@@ -39,6 +45,7 @@ typedef struct ConfigKey {
         bool (*good)(const char *text); /* of a string that is not empty; NULL: any */
         const char *expects;            /* of a string: what `good` wants, in words */
         const char *help;
+        bool optional; /* a number that may be left empty: then it is VALUE_UNSET */
 } ConfigKey;
 
 /* base is the struct that key->offset counts from. -EINVAL: not such a value, -ERANGE: outside min..max. */

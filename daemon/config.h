@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base.h"
+#include "limit.h"
 
 struct ConfigKey;
 
@@ -23,19 +24,14 @@ typedef struct IdList {
         size_t n; /* of ids; a word that names nobody here has none */
 } IdList;
 
-/* What a session gets. */
-typedef struct Limits {
-        uint64_t memory_max, tasks_max, cpu_percent;
-        uint64_t storage_max, storage_inodes, shm_max;
-        uint64_t open_files_max, processes_max, memlock_max, file_size_max;
-        uint64_t output_max; /* what is kept of what a detached session prints */
-} Limits;
-
 /* What one user may have. */
 typedef struct Allowance {
         bool admit, change_roots;
         uint64_t connections_max, sessions_max;
-        Limits limits; /* of each session */
+        uint64_t starts_max; /* in each starts_usec */
+        Limits limits;       /* of a session that asks for none */
+        Limits allowed;      /* what it may ask for at most; VALUE_UNSET (config-value.h): as in limits */
+        GroupLimits together;   /* of all his sessions */
 } Allowance;
 
 /* [User NAME] or [Group NAME]: what is said there of an Allowance. */
@@ -74,7 +70,8 @@ typedef struct Config {
         uint64_t sessions_max;
         uint64_t id_range_first, id_range_last; /* ids of the host, 524288..1879048191, 65536 a session */
         char *default_root;
-        uint64_t stop_timeout_usec;
+        uint64_t stop_timeout_usec, time_limit_grace_usec;
+        uint64_t starts_usec; /* in which a user's starts are counted */
         uint64_t remember_usec, remember_max; /* ended sessions */
         /* [Limits], and of the other sections what [User NAME] and [Group NAME] may say too */
         Allowance everybody;

@@ -107,14 +107,24 @@ struct json_object *describe_limits(const Limits *l)
 
         if (!o)
                 return NULL;
-        describe_put_number(o, "memoryMaxBytes", l->memory_max);
-        describe_put_number(o, "tasksMax", l->tasks_max);
-        describe_put_number(o, "cpuQuotaPercent", l->cpu_percent);
-        describe_put_number(o, "storageMaxBytes", l->storage_max);
-        describe_put_number(o, "storageMaxInodes", l->storage_inodes);
-        describe_put_number(o, "fileSizeMaxBytes", l->file_size_max);
-        describe_put_number(o, "openFilesMax", l->open_files_max);
+        for (Limit i = 0; i < LIMITS; i++)
+                if (limit_kinds[i].field)
+                        describe_put_number(o, limit_kinds[i].field, l->of[i]);
         return o;
+}
+
+struct json_object *describe_group_limits(const GroupLimits *l)
+{
+        Limits all;
+
+        for (Limit i = 0; i < LIMITS; i++)
+                all.of[i] = LIMIT_NONE;
+        all.of[LIMIT_MEMORY] = l->memory_max;
+        all.of[LIMIT_TASKS] = l->tasks_max;
+        all.of[LIMIT_CPU_QUOTA] = l->cpu_percent;
+        all.of[LIMIT_CPU_WEIGHT] = l->cpu_weight;
+        all.of[LIMIT_IO_WEIGHT] = l->io_weight;
+        return describe_limits(&all);
 }
 
 struct json_object *describe_session(const Session *s)

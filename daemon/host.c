@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
@@ -138,4 +139,24 @@ void host_look(Host *h, HostFacts *ret)
                             .state_filesystem = h->filesystem ?: "filesystem of no known type",
                             .state_free = free_bytes(h->state_fd),
                             .descriptor_store_max = h->descriptor_store_max };
+}
+
+void host_limits(Limits *ret)
+{
+        static const struct {
+                Limit limit;
+                int resource;
+        } inherited[] = {
+                {LIMIT_FILE_SIZE,      RLIMIT_FSIZE  },
+                { LIMIT_OPEN_FILES,    RLIMIT_NOFILE },
+                { LIMIT_PROCESSES,     RLIMIT_NPROC  },
+                { LIMIT_LOCKED_MEMORY, RLIMIT_MEMLOCK},
+        };
+        struct rlimit own;
+
+        for (Limit i = 0; i < LIMITS; i++)
+                ret->of[i] = LIMIT_NONE;
+        for (size_t i = 0; i < ELEMENTSOF(inherited); i++)
+                if (getrlimit((__rlimit_resource_t)inherited[i].resource, &own) >= 0)
+                        ret->of[inherited[i].limit] = own.rlim_max;
 }

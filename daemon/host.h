@@ -3,6 +3,7 @@
  * configuration, and judges nothing. */
 #pragma once
 
+#include "limit.h"
 #include "userns.h"
 
 typedef struct Host Host;
@@ -29,6 +30,10 @@ DEFINE_CLEANUP(Host *, host_free);
 /* What changes is looked at anew, at the cost of two system calls; mapped mounts are tried once, when they
  * first can be. */
 void host_look(Host *h, HostFacts *ret);
+
+/* What sessions inherit from us, and no process can raise: of those limits (limit.h) the most there can be,
+ * of all others LIMIT_NONE. */
+void host_limits(Limits *ret);
 
 /* The filesystem type of a line of mountinfo (proc(5)) that is about the mount of that id; the caller's.
  * NULL: it is about another one, or memory is out. Here to be tested. */

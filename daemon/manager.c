@@ -43,6 +43,7 @@ typedef struct Manager {
         Host *host;
         Launcher *launcher;
         Cgroups *cgroups;
+        Starts *starts;
         IdRanges *ranges;
         Roots *roots;
         Sessions *sessions;
@@ -493,9 +494,17 @@ static int make_server(Manager *m)
                                 .sessions = m->sessions,
                                 .roots = m->roots,
                                 .host = m->host,
-                                .cgroups = m->cgroups };
+                                .cgroups = m->cgroups,
+                                .starts = m->starts,
+                                .policy_host.enforcers = cgroups_enforcers(m->cgroups) };
+        host_limits(&m->methods.policy_host.most);
         sessions_on_changed(m->sessions, methods_on_changed, &m->methods);
         return r < 0 ? r : methods_add(&m->methods, m->server);
+}
+
+static int make_starts(Manager *m)
+{
+        return starts_new(m->event, &m->starts);
 }
 
 /* Sockets to listen on have whatever name their unit gives them; what else is kept for us has ours. What is
@@ -596,6 +605,7 @@ static const struct {
         { take_up_sessions,      "take up the sessions there are"          },
         { tidy,                  "tidy what earlier daemons left"          },
         { watch_status,          "watch the number of sessions"            },
+        { make_starts,           "make the queue of starts"                },
         { make_server,           "make the Varlink server"                 },
         { listen_on,             "listen"                                  },
 };
@@ -617,6 +627,8 @@ static void manager_done(Manager *m)
         sd_event_source_disable_unref(m->counts);
         if (m->server)
                 server_free(m->server);
+        if (m->starts)
+                starts_free(m->starts);
         if (m->sessions && m->leaves_sessions)
                 sessions_leave(m->sessions);
         else if (m->sessions)

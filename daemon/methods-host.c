@@ -84,6 +84,8 @@ static struct json_object *allowance(const Methods *m, const Caller *caller)
         describe_put(o, "roots", roots_of(m->config, caller));
         describe_put_text(o, "defaultRoot", m->config->default_root);
         describe_put(o, "limits", describe_limits(&a.limits));
+        describe_put(o, "allowed", describe_limits(&a.allowed));
+        describe_put(o, "together", describe_group_limits(&a.together));
         return o;
 }
 

@@ -16,6 +16,8 @@ typedef struct Run {
         SessionRequest request; /* until the session is started */
         int lifeline;           /* held here, for a caller who has none of his own; or -EBADF */
         RootsWait *pull;        /* while the root is being made */
+        uint64_t starts_max;    /* of its owner */
+        Start start;            /* while others are first */
         SessionWatch watch;
 } Run;
 
@@ -26,6 +28,7 @@ static Run *run_free(Run *run)
         close_fd(run->lifeline);
         session_request_done(&run->request);
         session_unwatch(&run->watch);
+        starts_leave(run->methods->starts, &run->start);
         free(run);
         return NULL;
 }
@@ -133,8 +136,9 @@ static int check_policy(Run *run, const RootConfig *root, Error *e)
         if (r < 0)
                 return r;
         policy_allowance(m->config, &caller, &allowance);
-        run->request.limits = allowance.limits;
-        return 0;
+        run->request.together = allowance.together;
+        run->starts_max = allowance.starts_max;
+        return policy_limits(&allowance, &run->request.spec, &m->policy_host, &run->request.limits, e);
 }
 
 /* Asked twice where the root has to be made first: much may have changed by then. */
@@ -150,16 +154,25 @@ static int check(Run *run, const RootConfig *root, Error *e)
         return check_policy(run, root, e);
 }
 
-/* The root is there. Takes it; answers if it fails. */
-static void run_start(Run *run, Root *root)
+static void run_fail(Run *run, int r, const Error *e)
 {
+        lent_close_all(run->call, run->request.fds);
+        if (r == -EREMOTEIO)
+                call_error(run->call, e);
+        else
+                call_fail(run->call, r);
+        run_free(run);
+}
+
+/* Its turn. */
+static void run_begin(Start *start)
+{
+        Run *run = container_of(start, Run, start);
         _cleanup_error_ Error e = { 0 };
         LaunchFailure f;
         Session *s;
-        int r;
+        int r = check(run, root_config(run->request.root), &e);
 
-        run->request.root = root;
-        r = check(run, root_config(root), &e);
         if (r >= 0 && run->request.spec.detached != 1)
                 r = lent_need_lifeline(&run->request.spec, run->request.fds, &run->lifeline);
         if (r >= 0) {
@@ -167,16 +180,24 @@ static void run_start(Run *run, Root *root)
                 if (r == -EREMOTEIO)
                         describe_failure(&f, NULL, &e);
         }
-        lent_close_all(run->call, run->request.fds);
-        if (r >= 0) {
-                call_set_parked(run->call);
+        if (r < 0) {
+                run_fail(run, r, &e);
                 return;
         }
-        if (r == -EREMOTEIO)
-                call_error(run->call, &e);
-        else
-                call_fail(run->call, r);
-        run_free(run);
+        lent_close_all(run->call, run->request.fds);
+        call_set_parked(run->call);
+}
+
+/* The root is there. Takes it. */
+static void run_start(Run *run, Root *root)
+{
+        int r;
+
+        run->request.root = root;
+        run->start.begin = run_begin;
+        r = starts_queue(run->methods->starts, run->request.owner, &run->start);
+        if (r < 0)
+                run_fail(run, r, NULL);
 }
 
 /* One reply more that its reader has no time for would be one too many. */
@@ -203,12 +224,7 @@ static void run_on_pulled(int r, const Error *e, Root *root, void *userdata)
                 run_start(run, root);
                 return;
         }
-        lent_close_all(run->call, run->request.fds);
-        if (r == -EREMOTEIO)
-                call_error(run->call, e);
-        else
-                call_fail(run->call, r);
-        run_free(run);
+        run_fail(run, r, e);
 }
 
 static int run_new(Methods *m, Call *c, Run **ret)
@@ -263,6 +279,8 @@ int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e
         if (!call_more(c) && run->request.spec.detached != 1)
                 return error_set(e, ERROR_EXPECTED_MORE);
         r = check(run, config_root(m->config, root_name_of(run)), e);
+        if (r >= 0 && !starts_count(m->starts, run->request.owner, run->starts_max, m->config->starts_usec))
+                r = error_setf(e, ERROR_LIMIT_REACHED, "limit", "StartsPerUser");
         if (r >= 0)
                 r = lent_take_all(c, &run->request.spec, run->request.fds, e);
         if (r < 0)

@@ -4,9 +4,11 @@
 
 #include "cgroup.h"
 #include "host.h"
+#include "policy.h"
 #include "roots.h"
 #include "server.h"
 #include "sessions.h"
+#include "starts.h"
 
 typedef struct Methods {
         const Config *config; /* the manager's; changes with a reload */
@@ -14,6 +16,8 @@ typedef struct Methods {
         Roots *roots;
         Host *host;
         Cgroups *cgroups; /* NULL: this host has none of use */
+        Starts *starts;
+        PolicyHost policy_host;
         bool stopping;    /* nothing new is started */
         struct Subscriber *subscribers;
         Interface session_interface, root_interface;

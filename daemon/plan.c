@@ -12,6 +12,7 @@
 #define STACK_SIZE        (8 * MIB)
 #define SIGNALS_MAX       4096
 #define MESSAGE_QUEUES    819200 /* bytes: the kernel's own default */
+#define TMPFS_MAX         (UINT64_C(1) << 53)
 #define FALLBACK_TERM     "TERM=dumb"
 
 static char *const default_environment[] = {
@@ -151,16 +152,16 @@ static void build_limits(const Limits *limits, OrderSpawn *ret)
                 int resource;
                 uint64_t soft, hard;
         } given[] = {
-                {RLIMIT_CORE,        0,                      0                     },
-                { RLIMIT_NOFILE,     limits->open_files_max, limits->open_files_max},
-                { RLIMIT_NPROC,      limits->processes_max,  limits->processes_max },
-                { RLIMIT_MEMLOCK,    limits->memlock_max,    limits->memlock_max   },
-                { RLIMIT_FSIZE,      limits->file_size_max,  limits->file_size_max },
-                { RLIMIT_STACK,      STACK_SIZE,             RLIM_INFINITY         },
-                { RLIMIT_SIGPENDING, SIGNALS_MAX,            SIGNALS_MAX           },
-                { RLIMIT_MSGQUEUE,   MESSAGE_QUEUES,         MESSAGE_QUEUES        },
-                { RLIMIT_RTPRIO,     0,                      0                     },
-                { RLIMIT_NICE,       0,                      0                     },
+                {RLIMIT_CORE,        0,                               0                              },
+                { RLIMIT_NOFILE,     limits->of[LIMIT_OPEN_FILES],    limits->of[LIMIT_OPEN_FILES]   },
+                { RLIMIT_NPROC,      limits->of[LIMIT_PROCESSES],     limits->of[LIMIT_PROCESSES]    },
+                { RLIMIT_MEMLOCK,    limits->of[LIMIT_LOCKED_MEMORY], limits->of[LIMIT_LOCKED_MEMORY]},
+                { RLIMIT_FSIZE,      limits->of[LIMIT_FILE_SIZE],     limits->of[LIMIT_FILE_SIZE]    },
+                { RLIMIT_STACK,      STACK_SIZE,                      RLIM_INFINITY                  },
+                { RLIMIT_SIGPENDING, SIGNALS_MAX,                     SIGNALS_MAX                    },
+                { RLIMIT_MSGQUEUE,   MESSAGE_QUEUES,                  MESSAGE_QUEUES                 },
+                { RLIMIT_RTPRIO,     0,                               0                              },
+                { RLIMIT_NICE,       0,                               0                              },
         };
 
         for (int i = 0; i < RLIM_NLIMITS; i++)
@@ -210,6 +211,12 @@ int plan_command(const Limits *limits, const Spec *spec, const RootConfig *root,
         return 0;
 }
 
+/* tmpfs(5): 0 is no limit; so is what it would not take. */
+static uint64_t for_tmpfs(uint64_t limit)
+{
+        return limit > TMPFS_MAX ? 0 : limit;
+}
+
 int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, int oom_score_adj,
                ChildPlan *child, SpawnPlan *spawn)
 {
@@ -218,14 +225,15 @@ int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, i
         if (r < 0)
                 return r;
         *child = (ChildPlan){ .read_only = spec->read_only == 1,
-                              .storage_max = limits->storage_max,
-                              .storage_inodes = limits->storage_inodes,
+                              .storage_max = for_tmpfs(limits->of[LIMIT_STORAGE]),
+                              .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]),
                               .hostname = spec->hostname ? spec->hostname : root->name };
         oom_score_adj = MIN(MAX(oom_score_adj, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX);
         snprintf(child->oom_score_adj, sizeof(child->oom_score_adj), "%d", oom_score_adj);
         snprintf(child->storage, sizeof(child->storage), "mode=0755,size=%lu,nr_inodes=%lu",
-                 limits->storage_max, limits->storage_inodes);
-        snprintf(child->shm, sizeof(child->shm), "mode=1777,size=%lu", limits->shm_max);
+                 for_tmpfs(limits->of[LIMIT_STORAGE]), for_tmpfs(limits->of[LIMIT_STORAGE_INODES]));
+        snprintf(child->shm, sizeof(child->shm), "mode=1777,size=%lu",
+                 for_tmpfs(limits->of[LIMIT_SHARED_MEMORY]));
         return 0;
 }
 

@@ -1,6 +1,7 @@
 /* See policy.h. */
 #include "policy.h"
 
+#include "config-value.h"
 #include "protocol.h"
 
 #define SYSTEM_UID_MAX 999   /* login.defs(5), SYS_UID_MAX */
@@ -37,6 +38,52 @@ static void apply_rules(const Config *c, bool of_group, const Caller *caller, Al
                         rule_apply(&c->rules[i], a);
 }
 
+/* What bounds a limit of one session as it bounds all of one user's. */
+static uint64_t ceiling_of(const GroupLimits *c, Limit limit, const char **ret_name)
+{
+        const struct {
+                Limit limit;
+                const char *name;
+                uint64_t value;
+        } rows[] = {
+                {LIMIT_MEMORY,     "MemoryPerUser",   c->memory_max },
+                { LIMIT_TASKS,     "TasksPerUser",    c->tasks_max  },
+                { LIMIT_CPU_QUOTA, "CpuQuotaPerUser", c->cpu_percent},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (rows[i].limit == limit) {
+                        *ret_name = rows[i].name;
+                        return rows[i].value;
+                }
+        return LIMIT_NONE;
+}
+
+/* A weight is no more than a choice among one's own. */
+static void complete_limits(Allowance *a)
+{
+        const char *name;
+
+        a->allowed.of[LIMIT_CPU_WEIGHT] = a->allowed.of[LIMIT_IO_WEIGHT] = LIMIT_NONE;
+        a->allowed.of[LIMIT_OUTPUT_KEPT] = VALUE_UNSET;
+        for (Limit i = 0; i < LIMITS; i++) {
+                if (a->allowed.of[i] == VALUE_UNSET)
+                        a->allowed.of[i] = a->limits.of[i];
+                a->limits.of[i] =
+                        MIN(MIN(a->limits.of[i], a->allowed.of[i]), ceiling_of(&a->together, i, &name));
+        }
+}
+
+static void allow_everything(Allowance *a)
+{
+        a->admit = a->change_roots = true;
+        a->starts_max = LIMIT_NONE;
+        for (Limit i = 0; i < LIMITS; i++)
+                a->allowed.of[i] = LIMIT_NONE;
+        a->together = (GroupLimits){ LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, a->together.cpu_weight,
+                                     a->together.io_weight };
+}
+
 void policy_allowance(const Config *c, const Caller *caller, Allowance *ret)
 {
         Allowance a = c->everybody;
@@ -46,9 +93,11 @@ void policy_allowance(const Config *c, const Caller *caller, Allowance *ret)
         apply_rules(c, true, caller, &a);
         apply_rules(c, false, caller, &a);
         if (caller->uid == 0) {
-                a.admit = a.change_roots = true;
+                allow_everything(&a);
                 a.sessions_max = c->sessions_max;
         }
+        a.together.memory_max = value_memory(a.together.memory_max);
+        complete_limits(&a);
         *ret = a;
 }
 
@@ -80,6 +129,54 @@ int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const
         if (usage->sessions >= c->sessions_max)
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "SessionsMax");
         return 0;
+}
+
+static int unavailable(Error *e, const char *limit, const char *why)
+{
+        error_setf(e, ERROR_LIMIT_UNAVAILABLE, "limit", "%s", limit);
+        return error_addf(e, "reason", "%s", why);
+}
+
+/* The first thing that is against a limit as it was asked for. */
+static int check_limit(const Allowance *a, Limit limit, uint64_t asked, const PolicyHost *host, Error *e)
+{
+        const char *name = limit_kinds[limit].name, *ceiling, *why = limit_why_not(limit, host->enforcers);
+
+        if (asked > a->allowed.of[limit])
+                return error_setf(e, ERROR_LIMIT_REACHED, "limit", "%s", name);
+        if (asked > ceiling_of(&a->together, limit, &ceiling))
+                return error_setf(e, ERROR_LIMIT_REACHED, "limit", "%s", ceiling);
+        if (why)
+                return unavailable(e, name, why);
+        if (asked > host->most.of[limit])
+                return unavailable(e, name,
+                                   "nsrootd itself does not have as much (LimitNOFILE= and the like of "
+                                   "nsrootd.service)");
+        return 0;
+}
+
+/* What nobody has asked for, in particular: a session has no limit that is none. */
+static uint64_t as_far_as_can_be(const Allowance *a, Limit limit, const PolicyHost *host)
+{
+        return limit_why_not(limit, host->enforcers) ? LIMIT_NONE
+                                                     : MIN(a->limits.of[limit], host->most.of[limit]);
+}
+
+int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e)
+{
+        int r = 0;
+
+        for (Limit i = 0; i < LIMITS && r >= 0; i++) {
+                int64_t asked = s->limits[i];
+
+                if (asked == FIELD_ABSENT) {
+                        ret->of[i] = as_far_as_can_be(a, i, host);
+                        continue;
+                }
+                ret->of[i] = asked == INT64_MAX ? LIMIT_NONE : (uint64_t)asked;
+                r = check_limit(a, i, ret->of[i], host, e);
+        }
+        return r;
 }
 
 static bool has_words(const IdList *list)

@@ -22,8 +22,10 @@ typedef struct Caller {
 } Caller;
 
 /* What the caller may have: what everybody may, then what each [Group] of his says, in the order of the
- * configuration, so that the later one wins; then his [User]. Root is admitted and changes roots whatever
- * those say, and may have as many sessions as there may be of all users together. */
+ * configuration, so that the later one wins; then his [User]. Of its limits, `allowed` is whole, and
+ * `limits` keep within both that and what all his sessions may have together. Root is admitted, changes
+ * roots and asks for any limit whatever those say, has no ceiling, and may have as many sessions as there
+ * may be of all users together. */
 void policy_allowance(const Config *c, const Caller *caller, Allowance *ret);
 
 /* NULL, or the static name of the rule that refuses the caller: unmapped-user and session-users, which
@@ -39,6 +41,19 @@ typedef struct PolicyUsage {
  * Refused{rule}. Admission is asked again: a connection may be older than the configuration. */
 int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const PolicyUsage *usage,
                      Error *e);
+
+/* What a host can enforce. */
+typedef struct PolicyHost {
+        unsigned enforcers; /* Enforcer bits */
+        Limits most; /* of what each process inherits from us, the most that we have; else LIMIT_NONE */
+} PolicyHost;
+
+/* The limits of a session that asks for those of s: 0, or -EREMOTEIO with *e: LimitReached{limit}, for what
+ * is more than the allowance; LimitUnavailable{limit, reason}, for what this host would not enforce. Of what
+ * is not asked for it has as much as this host can enforce. The names of limits are those of their keys in
+ * nsrootd.conf.
+ */
+int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e);
 
 /* Whether the caller's sessions may have this root: 0, or -EREMOTEIO with *e: Refused{rule}. A root whose
  * users and groups are all unknown to this machine is nobody's but root's. That there is such a root is no

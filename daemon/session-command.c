@@ -114,9 +114,9 @@ static SessionResult unknown_result(Cause cause)
                                 .tasks_peak = RESULT_NONE };
 }
 
-static SessionResult result_of_status(int status)
+static SessionResult result_of_status(const Session *s, int status)
 {
-        SessionResult r = unknown_result(WIFSIGNALED(status) ? CAUSE_SIGNALED : CAUSE_EXITED);
+        SessionResult r = unknown_result(session_cause_of(s, status));
 
         r.has_status = true;
         r.status = status;
@@ -124,9 +124,9 @@ static SessionResult result_of_status(int status)
 }
 
 /* What runs when its session ends is killed by the kernel. */
-static SessionResult result_from_ledger(const RingResult *e)
+static SessionResult result_from_ledger(const Session *s, const RingResult *e)
 {
-        SessionResult r = result_of_status(e->flags & RING_ENDED ? e->status : SIGKILL);
+        SessionResult r = result_of_status(s, e->flags & RING_ENDED ? e->status : SIGKILL);
 
         if (e->flags & RING_ENDED) {
                 r.wall_usec = e->ended_usec - e->started_usec;
@@ -147,7 +147,7 @@ int session_await_command(Session *s, uint64_t command, CommandWatch *w, Session
                 watch(s, command, w);
                 return 1;
         }
-        *ret = result_from_ledger(&e);
+        *ret = result_from_ledger(s, &e);
         return 0;
 }
 
@@ -186,7 +186,7 @@ static void on_exited(Session *s, const OrderMessage *m)
         EventExited e;
 
         order_copy(m, &e, sizeof(e));
-        r = result_of_status(e.status);
+        r = result_of_status(s, e.status);
         r.user_usec = e.user_usec;
         r.system_usec = e.system_usec;
         if (output_result(s->output_fd, m->header->command, &entry) >= 0)
@@ -230,7 +230,7 @@ void session_end_commands(Session *s)
                 RingResult e = { 0 };
 
                 (void)output_result(s->output_fd, command, &e);
-                const SessionResult r = result_from_ledger(&e);
+                const SessionResult r = result_from_ledger(s, &e);
                 tell_ended(s, command, &r);
         }
         s->n_commands = 0;

@@ -1,6 +1,6 @@
 /* What a session is made of, for the files that are one module together: session.c (its life),
- * session-start.c (how it begins), session-command.c (the commands in it), session-state.c (how it gets into
- * the descriptor store, and back). Others use session.h. */
+ * session-start.c (how it begins), session-time.c (when its time is up), session-command.c (the commands in
+ * it), session-state.c (how it gets into the descriptor store, and back). Others use session.h. */
 #pragma once
 
 #include "session.h"
@@ -16,7 +16,7 @@ struct Session {
 
         SessionState state;
         bool was_started, is_start_logged, is_announced, has_result_event, is_stopping, is_killed, is_paused;
-        Cause kill_cause;
+        Cause kill_cause, stop_cause;
         SessionResult result;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
         uint64_t changed; /* when it did last, as the table counts changes */
@@ -36,7 +36,7 @@ struct Session {
         bool has_range;
         pid_t pid;
         int pidfd, control;
-        sd_event_source *control_source, *pidfd_source, *timer;
+        sd_event_source *control_source, *pidfd_source, *timer, *clock;
 };
 
 #define ARGUMENTS_SHOWN 32
@@ -46,9 +46,18 @@ Session *session_alloc(const SessionHost *host); /* holds nothing yet; NULL: out
 int session_listen(Session *s);                  /* to its init and its end */
 int session_expect_start(Session *s);            /* for so long, and no longer */
 int session_expect_stop(Session *s, uint64_t timeout_usec);
+/* SIGTERM to its first command's group, and after the timeout an end to everything, for that cause. */
+int session_end_gently(Session *s, Cause cause, uint64_t timeout_usec);
 void session_kill_init(Session *s);
 void session_changed(Session *s); /* keeps its state, and tells who wants to know */
 void session_tell_output(Session *s);
+
+Cause session_cause_of(const Session *s, int status); /* of a command that ended so of itself */
+
+/* session-time.c */
+int session_watch_time(Session *s); /* as soon as it runs */
+/* Its time was up, but its command had ended before that. */
+bool session_ended_in_time(const Session *s);
 
 /* session-command.c */
 void session_on_command_event(Session *s, OrderMessage *m);

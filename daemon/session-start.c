@@ -84,16 +84,19 @@ static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
         return 0;
 }
 
-static int make_cgroup(Session *s)
+static int make_cgroup(Session *s, const GroupLimits *together)
 {
-        CgroupLimits limits = { .memory_max = s->limits.memory_max,
-                                .tasks_max = s->limits.tasks_max,
-                                .cpu_percent = s->limits.cpu_percent };
+        const uint64_t *of = s->limits.of;
+        const GroupLimits limits = { .memory_max = of[LIMIT_MEMORY],
+                                     .tasks_max = of[LIMIT_TASKS],
+                                     .cpu_percent = of[LIMIT_CPU_QUOTA],
+                                     .cpu_weight = of[LIMIT_CPU_WEIGHT],
+                                     .io_weight = of[LIMIT_IO_WEIGHT] };
         int r;
 
         if (!s->host->cgroups)
                 return 0;
-        r = cgroup_new(s->host->cgroups, s->owner, s->id, &limits, &s->cgroup);
+        r = cgroup_new(s->host->cgroups, s->owner, together, s->id, &limits, &s->cgroup);
         if (r < 0)
                 return r;
         s->cgroup_path = strdup(cgroup_path(s->cgroup));
@@ -145,7 +148,7 @@ static int fail(LaunchFailure *f, Step step, int r)
 /* What a detached session prints is kept as far as there is room; of others, only how their commands end. */
 static int make_output(Session *s, const Spec *spec)
 {
-        uint64_t size = spec->detached == 1 ? s->limits.output_max / RING_ALIGN * RING_ALIGN : 0;
+        uint64_t size = spec->detached == 1 ? s->limits.of[LIMIT_OUTPUT_KEPT] / RING_ALIGN * RING_ALIGN : 0;
 
         return output_new(size, &s->output_fd);
 }
@@ -157,7 +160,7 @@ static int start(Session *s, SessionRequest *request, LaunchFailure *f)
         if (r < 0)
                 return fail(f, STEP_MAPS, r);
         s->has_range = true;
-        r = make_cgroup(s);
+        r = make_cgroup(s, &request->together);
         if (r < 0)
                 return fail(f, STEP_LEAF, r);
         r = make_output(s, &request->spec);

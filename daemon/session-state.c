@@ -9,20 +9,6 @@
 #include "session-private.h"
 #include "state.h"
 
-/* Each member of Limits and its place in StateFacts. */
-#define LIMIT_MEMBERS(X)                                                                                    \
-        X(memory_max)                                                                                       \
-        X(tasks_max)                                                                                        \
-        X(cpu_percent)                                                                                      \
-        X(storage_max)                                                                                      \
-        X(storage_inodes)                                                                                   \
-        X(shm_max)                                                                                          \
-        X(open_files_max)                                                                                   \
-        X(processes_max)                                                                                    \
-        X(memlock_max)                                                                                      \
-        X(file_size_max)                                                                                    \
-        X(output_max)
-
 static int64_t to_number(uint64_t value)
 {
         return value > INT64_MAX ? FIELD_ABSENT : (int64_t)value;
@@ -54,9 +40,8 @@ static StateFacts make_facts(const Session *s)
                          .order_version = ORDER_VERSION,
                          .tree = to_number(s->tree) };
 
-#define X(member) f.member = to_number(s->limits.member);
-        LIMIT_MEMBERS(X)
-#undef X
+        for (Limit i = 0; i < LIMITS; i++)
+                f.limits[i] = to_number(s->limits.of[i]);
         return f;
 }
 
@@ -87,7 +72,8 @@ static StateProgress make_progress(const Session *s)
                                 .user_usec = r->user_usec,
                                 .system_usec = r->system_usec,
                                 .memory_peak = r->memory_peak,
-                                .tasks_peak = r->tasks_peak };
+                                .tasks_peak = r->tasks_peak,
+                                .stop_cause = s->stop_cause };
 }
 
 static void use_progress(Session *s, const StateProgress *p)
@@ -97,6 +83,7 @@ static void use_progress(Session *s, const StateProgress *p)
         s->is_start_logged = p->is_start_logged;
         s->is_announced = p->is_announced;
         s->is_stopping = p->is_stopping;
+        s->stop_cause = p->stop_cause ?: CAUSE_STOPPED;
         s->is_killed = p->is_killed;
         s->kill_cause = p->kill_cause;
         s->is_paused = p->is_paused;
@@ -223,7 +210,7 @@ void session_use_root(Session *s, Root *root)
 static bool is_sound(const StateFacts *f, const StateProgress *p)
 {
         return strlen(f->id) == SESSION_ID_LENGTH && p->state <= SESSION_EXITED && p->cause < CAUSES &&
-               p->kill_cause < CAUSES && f->order_version <= ORDER_VERSION;
+               p->kill_cause < CAUSES && p->stop_cause < CAUSES && f->order_version <= ORDER_VERSION;
 }
 
 /* Takes the strings. */
@@ -242,9 +229,8 @@ static int use_facts(Session *s, StateFacts *f)
                           .read_only = f->read_only,
                           .terminal = f->terminal,
                           .detached = f->detached };
-#define X(member) s->limits.member = from_number(f->member);
-        LIMIT_MEMBERS(X)
-#undef X
+        for (Limit i = 0; i < LIMITS; i++)
+                s->limits.of[i] = from_number(f->limits[i]);
         return 0;
 }
 
@@ -307,7 +293,11 @@ static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
         s->n_commands = output_running(s->output_fd);
         r = session_listen(s);
         if (r >= 0 && s->is_stopping)
-                r = session_expect_stop(s, s->host->config->stop_timeout_usec);
+                r = session_expect_stop(s, s->stop_cause == CAUSE_TIMED_OUT
+                                                   ? s->host->config->time_limit_grace_usec
+                                                   : s->host->config->stop_timeout_usec);
+        else if (r >= 0 && s->state == SESSION_RUNNING)
+                r = session_watch_time(s);
         else if (r >= 0 && s->state == SESSION_STARTING)
                 r = session_expect_start(s);
         if (r >= 0)

@@ -25,6 +25,8 @@ const char *cause_name(Cause c)
                 [CAUSE_DISCONNECTED] = "disconnected",
                 [CAUSE_SETUP_FAILED] = "setupFailed",
                 [CAUSE_INIT_DIED] = "initDied",
+                [CAUSE_TIMED_OUT] = "timedOut",
+                [CAUSE_OUTPUT_LIMIT] = "outputLimit",
         };
 
         return names[c];
@@ -126,6 +128,7 @@ static void release(Session *s)
         s->control_source = sd_event_source_disable_unref(s->control_source);
         s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
         s->timer = sd_event_source_disable_unref(s->timer);
+        s->clock = sd_event_source_disable_unref(s->clock);
         s->control = close_fd(s->control);
         s->pidfd = close_fd(s->pidfd);
         s->pid = 0;
@@ -138,20 +141,37 @@ static void release(Session *s)
                 s->root = root_unref(s->root);
 }
 
-/* The status says how the command ended; why it did, the daemon may know better. */
-static Cause find_cause(const Session *s)
+static bool ran_out_of_memory(const Session *s)
 {
         uint64_t oom_kills = 0;
 
+        return s->cgroup && cgroup_oom_kills(s->cgroup, &oom_kills) >= 0 && oom_kills > 0;
+}
+
+Cause session_cause_of(const Session *s, int status)
+{
+        if (!WIFSIGNALED(status))
+                return CAUSE_EXITED;
+        return WTERMSIG(status) == SIGXFSZ && s->limits.of[LIMIT_FILE_SIZE] != LIMIT_NONE
+                       ? CAUSE_OUTPUT_LIMIT
+                       : CAUSE_SIGNALED;
+}
+
+/* The status says how the command ended; why it did, the daemon may know better. */
+static Cause find_cause(const Session *s)
+{
+        bool was_killed = !s->has_result_event || WIFSIGNALED(s->result.status);
+
         if (s->result.failure.error)
                 return CAUSE_SETUP_FAILED;
-        if (s->is_stopping && (!s->has_result_event || WIFSIGNALED(s->result.status)))
+        if (s->is_stopping && s->stop_cause == CAUSE_TIMED_OUT && !session_ended_in_time(s))
+                return CAUSE_TIMED_OUT;
+        if (s->is_stopping && s->stop_cause == CAUSE_STOPPED && was_killed)
                 return CAUSE_STOPPED;
-        if (s->cgroup && cgroup_oom_kills(s->cgroup, &oom_kills) >= 0 && oom_kills &&
-            (!s->has_result_event || WIFSIGNALED(s->result.status)))
+        if (was_killed && ran_out_of_memory(s))
                 return CAUSE_OUT_OF_MEMORY;
         if (s->has_result_event)
-                return WIFSIGNALED(s->result.status) ? CAUSE_SIGNALED : CAUSE_EXITED;
+                return session_cause_of(s, s->result.status);
         return s->is_killed ? s->kill_cause : CAUSE_INIT_DIED;
 }
 
@@ -183,6 +203,22 @@ static void note_ending(Session *s, uint32_t reason)
         s->kill_cause = reason == END_DISCONNECTED ? CAUSE_DISCONNECTED : CAUSE_STOPPED;
 }
 
+/* By its cgroup of all that ran in it, also of what nobody waited for; its init knows only what the command
+ * has waited for, and nothing where it was killed with it. */
+static void measure(const Cgroup *g, SessionResult *r)
+{
+        uint64_t user, system;
+
+        if (cgroup_cpu_time(g, &user, &system) >= 0) {
+                r->user_usec = user;
+                r->system_usec = system;
+        }
+        if (cgroup_memory_peak(g, &r->memory_peak) < 0)
+                r->memory_peak = RESULT_NONE;
+        if (cgroup_tasks_peak(g, &r->tasks_peak) < 0)
+                r->tasks_peak = RESULT_NONE;
+}
+
 static void complete_result(Session *s)
 {
         SessionResult *r = &s->result;
@@ -195,10 +231,8 @@ static void complete_result(Session *s)
                 r->status = SIGKILL;
         r->wall_usec = s->was_started ? s->exited_monotonic - s->started_monotonic : RESULT_NONE;
         r->cause = find_cause(s);
-        if (s->cgroup && cgroup_memory_peak(s->cgroup, &r->memory_peak) < 0)
-                r->memory_peak = RESULT_NONE;
-        if (s->cgroup && cgroup_tasks_peak(s->cgroup, &r->tasks_peak) < 0)
-                r->tasks_peak = RESULT_NONE;
+        if (s->cgroup)
+                measure(s->cgroup, r);
 }
 
 /* Kept for who comes later: what it printed, and how its commands ended. Where there is neither, the next
@@ -259,6 +293,7 @@ static void on_started(Session *s, const OrderMessage *m)
         s->started_monotonic = e.monotonic_usec;
         s->started_realtime = now_usec(CLOCK_REALTIME);
         s->is_start_logged = session_log_start(s);
+        (void)session_watch_time(s);
         session_changed(s);
 }
 
@@ -517,18 +552,23 @@ int session_resume(Session *s)
         return s->is_paused ? set_paused(s, false) : 0;
 }
 
-int session_stop(Session *s, uint64_t timeout_usec)
+int session_end_gently(Session *s, Cause cause, uint64_t timeout_usec)
 {
-        if (s->state == SESSION_EXITED)
-                return 0;
+        if (!s->is_stopping)
+                s->stop_cause = cause;
         s->is_stopping = true;
         session_save(s);
         if (timeout_usec == 0 || s->state == SESSION_STARTING || session_resume(s) < 0 ||
             send_signal(s, 0, SIGTERM, false) < 0) {
-                session_kill(s, CAUSE_STOPPED);
+                session_kill(s, cause);
                 return 0;
         }
         return session_expect_stop(s, timeout_usec);
+}
+
+int session_stop(Session *s, uint64_t timeout_usec)
+{
+        return s->state == SESSION_EXITED ? 0 : session_end_gently(s, CAUSE_STOPPED, timeout_usec);
 }
 
 int session_watch_output(Session *s, uint64_t position, OutputWatch *w)

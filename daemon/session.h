@@ -35,6 +35,8 @@ typedef enum Cause {
         CAUSE_DISCONNECTED,
         CAUSE_SETUP_FAILED,
         CAUSE_INIT_DIED,
+        CAUSE_TIMED_OUT,
+        CAUSE_OUTPUT_LIMIT,
         CAUSES, /* their numbers are in stored states: new ones come last */
 } Cause;
 
@@ -103,8 +105,9 @@ typedef struct SessionRequest {
         Root *root;
         uid_t owner;
         Limits limits;
-        int oom_score_adj; /* the caller's */
-        int fds[4];        /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
+        GroupLimits together; /* of all the owner's sessions */
+        int oom_score_adj;    /* the caller's */
+        int fds[4];           /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
 } SessionRequest;
 
 /* One more command in it: what `spec` says of one. Nothing of it is taken. */

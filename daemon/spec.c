@@ -12,6 +12,9 @@
 
 #define AT(type, member) offsetof(type, member)
 
+/* Of the limits that can be asked for: filled in from their kinds, when it is first needed. */
+static Field limit_fields[LIMITS + 1];
+
 static const Field run_fields[] = {
         {"root",                  FIELD_STRING, AT(Spec, root), .min = 1, .max = NAME_LENGTH_MAX },
         { "arguments",                FIELD_STRINGS, AT(Spec, arguments), .max = STRINGS_MAX },
@@ -25,12 +28,13 @@ static const Field run_fields[] = {
         { "detached", FIELD_BOOL, AT(Spec, detached) },
         { "terminal",          FIELD_BOOL, AT(Spec, terminal) },
         { "progress",                FIELD_BOOL, AT(Spec, progress) },
+        { "limits",     FIELD_OBJECT, AT(Spec, limits), .sub = limit_fields },
         { "columns",     FIELD_INT, AT(Spec, columns), .min = 0, .max = WINDOW_MAX },
-        { "rows",     FIELD_INT, AT(Spec, rows), .min = 0, .max = WINDOW_MAX },
-        { "lifelineFileDescriptor",                FIELD_FD, AT(Spec, lifeline) },
-        { "standardInputFileDescriptor",               FIELD_FD, AT(Spec, stdio[0]) },
-        { "standardOutputFileDescriptor",                      FIELD_FD, AT(Spec, stdio[1]) },
-        { "standardErrorFileDescriptor",FIELD_FD, AT(Spec, stdio[2]) },
+        { "rows",                FIELD_INT, AT(Spec, rows), .min = 0, .max = WINDOW_MAX },
+        { "lifelineFileDescriptor",               FIELD_FD, AT(Spec, lifeline) },
+        { "standardInputFileDescriptor",                      FIELD_FD, AT(Spec, stdio[0]) },
+        { "standardOutputFileDescriptor",FIELD_FD, AT(Spec, stdio[1]) },
+        { "standardErrorFileDescriptor",                  FIELD_FD, AT(Spec, stdio[2]) },
         {            }
 };
 
@@ -186,12 +190,27 @@ static const char *find_fault(const Spec *s)
         return NULL;
 }
 
+static void fill_limit_fields(void)
+{
+        Field *f = limit_fields;
+
+        for (Limit i = 0; i < LIMITS; i++)
+                if (limit_kinds[i].field)
+                        *f++ = (Field){ limit_kinds[i].field, FIELD_INT,         i * sizeof(int64_t), false,
+                                        limit_kinds[i].min,   limit_kinds[i].max };
+}
+
 int spec_parse(struct json_object *parameters, Spec *ret, Error *e)
 {
         const char *fault;
         Spec s;
-        int r = fields_parse(parameters, run_fields, &s, e);
+        int r;
 
+        if (!limit_fields[0].name)
+                fill_limit_fields();
+        for (Limit i = 0; i < LIMITS; i++) /* those without a field */
+                s.limits[i] = FIELD_ABSENT;
+        r = fields_parse(parameters, run_fields, &s, e);
         if (r < 0)
                 return r;
         fault = find_fault(&s);

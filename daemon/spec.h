@@ -6,6 +6,7 @@
 #include "base.h"
 #include "error.h"
 #include "field.h"
+#include "limit.h"
 
 /* Run. NULL, -1 (booleans) and FIELD_ABSENT where the caller said nothing. */
 typedef struct Spec {
@@ -14,6 +15,7 @@ typedef struct Spec {
         int read_only, detached, terminal, progress;
         int64_t columns, rows;
         int64_t lifeline, stdio[3]; /* indexes of descriptors */
+        int64_t limits[LIMITS];     /* INT64_MAX: none */
 } Spec;
 
 /* 0, or -EREMOTEIO with *e: InvalidParameter{parameter}. */

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base.h"
+#include "limit.h"
 
 #ifndef STATE_VERSION
 #define STATE_VERSION 1u
@@ -21,8 +22,7 @@ typedef struct StateFacts {
         int64_t owner, pid, first_id;
         int64_t order_version; /* what its nsroot-init speaks */
         int64_t tree;          /* the inode of the cached root's directory */
-        int64_t memory_max, tasks_max, cpu_percent, storage_max, storage_inodes, shm_max, open_files_max,
-                processes_max, memlock_max, file_size_max, output_max;
+        int64_t limits[LIMITS];
 } StateFacts;
 
 /* As in session.h, in fixed sizes. A number that is not known is UINT64_MAX. */
@@ -37,6 +37,8 @@ typedef struct StateProgress {
         uint32_t is_announced;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
         uint64_t wall_usec, user_usec, system_usec, memory_peak, tasks_peak;
+        uint32_t stop_cause; /* with is_stopping; 0, as an earlier release wrote it: it is stopped */
+        uint32_t unused;
 } StateProgress;
 
 int state_new(const StateFacts *facts, const StateProgress *progress, int *ret_fd);

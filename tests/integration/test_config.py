@@ -127,8 +127,8 @@ def samples(key):
         return BY_KIND[key.takes]
     if key.takes.startswith("a URL of http or https"):
         return SOURCES
-    least, most = re.fullmatch("a .*, from (.*) to (.*)", key.takes).groups()
-    return (least, most), ("many", "-1", "") + beyond(least, most)
+    least, most, optional = re.fullmatch("a .*, from (\\S*) to (\\S*)(, or nothing)?", key.takes).groups()
+    return (least, most), ("many", "-1", *(() if optional else ("",))) + beyond(least, most)
 
 
 def beyond(least, most):

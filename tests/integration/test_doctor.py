@@ -155,6 +155,7 @@ StorageMax=64M
 FileSizeMax=1M
 OpenFilesMax=100
 MemoryMax=infinity
+MemoryPerUser=infinity
 """
 
 

@@ -373,7 +373,8 @@ def test_members_that_are_not_supported_yet_are_absent_and_the_others_are_not(pr
     }
     depends = {"controlGroup", "signal", "coreDumped", "failedStep", "errnoName", "memoryPeakBytes", "tasksPeak",
                "idmappedMounts", "descriptorStoreMax", "fileSizeMaxBytes", "memoryMaxBytes", "tasksMax",
-               "cpuQuotaPercent", "defaultArguments", "defaultEnvironment", "stateFreeBytes"}
+               "cpuQuotaPercent", "cpuTimeMaxUSec", "runtimeMaxUSec", "cpuWeight", "ioWeight", "defaultArguments", "defaultEnvironment", "stateFreeBytes",
+               "userNamespacesObstacle"}
     for kind, values in seen.items():
         item = named(protocol, "org.nsroot.root" if kind == "Root" else "org.nsroot.session", "Vt")[kind]
         found = {key for value in values for key in value}
@@ -407,6 +408,8 @@ def test_errors_that_the_daemon_can_answer_are_not_called_unsupported(protocol):
 
 def test_the_limits_that_can_be_reached(protocol):
     limits = re.findall(r'"limit", "(\w+)"', sources("daemon/*.c"))
+    limits += re.findall(r'"(\w+PerUser)"', sources("daemon/policy.c"))
+    limits += re.findall(r'\{ "(\w+)", +"\w+",', sources("daemon/limit.c"))
     reached = next(i for i in protocol.items if i.parent and i.parent.first("Er") == "LimitReached")
     assert set(reached.within("Ql")) == set(limits)
 

@@ -78,8 +78,9 @@ Test(cgroup, parse_controllers)
 
 /* For real. */
 
-static const CgroupLimits limits = { .memory_max = 64 * MIB, .tasks_max = 7, .cpu_percent = 150 };
-static const CgroupLimits no_limits = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
+static const GroupLimits limits = { 64 * MIB, 7, 150, 100, 100 };
+static const GroupLimits no_limits = { LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, 100, 100 };
+static const GroupLimits together = { 128 * MIB, 20, 175, 300, 100 };
 static char mount_point[256];
 
 /* Finds the mount without the code that is tested. */
@@ -142,10 +143,10 @@ static Cgroups *make_node(void)
         return make_node_at(NULL);
 }
 
-static Cgroup *make(Cgroups *c, uid_t uid, const char *id, const CgroupLimits *l)
+static Cgroup *make(Cgroups *c, uid_t uid, const char *id, const GroupLimits *l)
 {
         Cgroup *g = NULL;
-        int r = cgroup_new(c, uid, id, l, &g);
+        int r = cgroup_new(c, uid, &together, id, l, &g);
 
         cr_assert_eq(r, 0, "%s", errno_text(r));
         return g;
@@ -182,7 +183,7 @@ Test(cgroup, a_session_comes_and_goes)
         b = make(c, 1000, "other", &limits);
         cr_expect_str_eq(cgroup_path(a), session);
         cr_expect(is_there(session));
-        cr_expect_eq(cgroup_new(c, 1000, "abc234", &limits, &(Cgroup *){ NULL }), -EEXIST);
+        cr_expect_eq(cgroup_new(c, 1000, &together, "abc234", &limits, &(Cgroup *){ NULL }), -EEXIST);
         expect_file(session, "cgroup.max.descendants", "0\n");
         cgroup_free(a);
         cr_expect_not(is_there(session));
@@ -244,7 +245,7 @@ Test(cgroup, names_are_checked)
         Cgroup *g = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-                cr_expect_eq(cgroup_new(c, 1000, bad[i], &limits, &g), -EINVAL, "%s", bad[i]);
+                cr_expect_eq(cgroup_new(c, 1000, &together, bad[i], &limits, &g), -EINVAL, "%s", bad[i]);
                 cr_expect_null(g);
         }
         cr_expect_eq(cgroups_new(NULL, "../x", &(Cgroups *){ NULL }), -EINVAL);

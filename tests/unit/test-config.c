@@ -101,9 +101,9 @@ Test(config, defaults)
         cr_expect_eq(c->connections_kept_for_root, 32);
         cr_expect_eq(c->idle_usec, 45 * USEC_PER_SEC);
         cr_expect_eq(c->unread_output_max, 256 * KIB);
-        cr_expect_eq(c->everybody.limits.memory_max, GIB);
-        cr_expect_eq(c->everybody.limits.cpu_percent, 200);
-        cr_expect_eq(c->everybody.limits.file_size_max, UINT64_MAX);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_MEMORY], GIB);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_CPU_QUOTA], 200);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_FILE_SIZE], UINT64_MAX);
         cr_expect_eq(c->log_level, LOG_INFO);
         cr_expect_not(c->allow_system_users);
         cr_expect_null(c->proxy);
@@ -134,9 +134,9 @@ Test(config, values)
         cr_expect_str_eq(c->proxy, "http://proxy:3128");
         cr_expect_eq(c->log_level, LOG_DEBUG);
         cr_expect_eq(c->everybody.connections_max, 6);
-        cr_expect_eq(c->everybody.limits.memory_max, UINT64_MAX);
-        cr_expect_eq(c->everybody.limits.file_size_max, 2 * MIB);
-        cr_expect_eq(c->everybody.limits.cpu_percent, 50);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_MEMORY], UINT64_MAX);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_FILE_SIZE], 2 * MIB);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_CPU_QUOTA], 50);
         cr_expect(c->allow_system_users);
 }
 
@@ -331,7 +331,7 @@ Test(config, what_editors_of_other_systems_write)
 {
         cr_expect_str_eq(warnings("\xEF\xBB\xBF[Limits]\r\nTasksMax=9\r\n"), "");
         _cleanup_(config_freep) Config *c = load("\xEF\xBB\xBF[Limits]\r\nTasksMax=9\r\n");
-        cr_expect_eq(c->everybody.limits.tasks_max, 9);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_TASKS], 9);
 }
 
 static const Rule *rule(const Config *c, const char *name, bool of_group)
@@ -356,10 +356,10 @@ Test(config, rules)
 
         cr_assert_eq(c->n_rules, 3);
         rule_apply(rule(c, "root", false), &a);
-        cr_expect_eq(a.limits.memory_max, 4 * GIB);
+        cr_expect_eq(a.limits.of[LIMIT_MEMORY], 4 * GIB);
         cr_expect_not(a.admit);
         cr_expect_not(a.change_roots);
-        cr_expect_eq(a.limits.tasks_max, 100);
+        cr_expect_eq(a.limits.of[LIMIT_TASKS], 100);
         cr_expect_eq(a.sessions_max, 256);
         cr_expect(rule(c, "root", false)->known);
         cr_expect_eq(rule(c, "root", false)->id, 0);
@@ -370,11 +370,11 @@ Test(config, rules)
         cr_expect_eq(a.connections_max, 9);
         cr_expect(a.change_roots);
         cr_expect(a.admit);
-        cr_expect_eq(a.limits.memory_max, GIB);
+        cr_expect_eq(a.limits.of[LIMIT_MEMORY], GIB);
         cr_expect_eq(rule(c, "daemon", true)->id, 1);
 
         rule_apply(rule(c, "2001", false), &a);
-        cr_expect_eq(a.limits.tasks_max, 7);
+        cr_expect_eq(a.limits.of[LIMIT_TASKS], 7);
         cr_expect_eq(a.sessions_max, 4);
         cr_expect(rule(c, "2001", false)->known, "a number needs no entry");
         cr_expect_eq(rule(c, "2001", false)->id, 2001);
@@ -385,8 +385,8 @@ Test(config, a_user_and_a_group_of_one_name_are_two)
         _cleanup_(config_freep) Config *c = load("[User daemon]\nTasksMax=7\n[Group daemon]\nTasksMax=8\n");
 
         cr_assert_eq(c->n_rules, 2);
-        cr_expect_eq(rule(c, "daemon", false)->allowance.limits.tasks_max, 7);
-        cr_expect_eq(rule(c, "daemon", true)->allowance.limits.tasks_max, 8);
+        cr_expect_eq(rule(c, "daemon", false)->allowance.limits.of[LIMIT_TASKS], 7);
+        cr_expect_eq(rule(c, "daemon", true)->allowance.limits.of[LIMIT_TASKS], 8);
 }
 
 /* Each key that a rule may have changes what it says and nothing else. */
@@ -434,7 +434,7 @@ Test(config, a_comment_may_be_anything)
 
         snprintf(text, sizeof(text), "#%09000d\n ; \033[2J\n[Limits]\nTasksMax=9\n", 0);
         _cleanup_(config_freep) Config *c = load(text);
-        cr_expect_eq(c->everybody.limits.tasks_max, 9);
+        cr_expect_eq(c->everybody.limits.of[LIMIT_TASKS], 9);
 }
 
 static void check_warning(const char *text, const char *expected)
@@ -510,7 +510,7 @@ Test(config, a_dump_means_the_same)
         cr_expect_not_null(strstr(first, "MessageTimeout=1500ms\n"));
         cr_expect_not_null(strstr(first, "StorageMax=1536M\n"));
         cr_expect_str_eq(config_root(again, "lab")->default_arguments[2], "a  \"b\" \\;c");
-        cr_expect_eq(again->everybody.limits.memory_max, UINT64_MAX);
+        cr_expect_eq(again->everybody.limits.of[LIMIT_MEMORY], UINT64_MAX);
 }
 
 /* So that a default reads the same where it is told and where it is dumped. */
@@ -630,4 +630,14 @@ Test(config, what_is_not_built_yet_is_said)
 
         cr_expect_not_null(strstr(said, ":3: SlotsPerUser= is not in force: no session is kept warm yet"));
         cr_expect_str_eq(warnings("[Pool]\nSlotsPerUser=0\n"), "");
+}
+
+/* rule_apply keeps a bit for each. */
+Test(config, the_keys_that_a_user_may_have_are_few_enough)
+{
+        size_t n = 0;
+
+        for (const ConfigKey *key = config_keys; key->name; key++)
+                n += key->of == KEY_OF_USER;
+        cr_expect_leq(n, 64);
 }

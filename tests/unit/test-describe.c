@@ -13,9 +13,12 @@
                 __VA_ARGS__, NULL                                                                           \
         }
 
-#define LIMITS                                                                                              \
-        ",\"limits\":{\"memoryMaxBytes\":0,\"tasksMax\":0,\"cpuQuotaPercent\":0,\"storageMaxBytes\":0,"     \
-        "\"storageMaxInodes\":0,\"fileSizeMaxBytes\":0,\"openFilesMax\":0}"
+#define LIMITS_JSON                                                                                         \
+        ",\"limits\":{\"memoryMaxBytes\":0,\"tasksMax\":0,\"cpuQuotaPercent\":0,\"cpuWeight\":0,"           \
+        "\"ioWeight\":0,"                                                                                   \
+        "\"cpuTimeMaxUSec\":0,\"runtimeMaxUSec\":0,\"storageMaxBytes\":0,\"storageMaxInodes\":0,"           \
+        "\"sharedMemoryMaxBytes\":0,\"fileSizeMaxBytes\":0,\"openFilesMax\":0,\"processesMax\":0,"          \
+        "\"lockedMemoryMaxBytes\":0}"
 
 /* What a session says of itself, in session.c's place. */
 struct Session {
@@ -170,7 +173,7 @@ Test(describe, a_session_that_starts)
                 "{\"id\":\"abcdefghijkl\",\"root\":\"busybox\",\"ownerUid\":4294967294,\"state\":"
                 "\"starting\","
                 "\"arguments\":[\"sh\"],\"hostname\":\"busybox\",\"network\":\"none\",\"readOnly\":false,"
-                "\"terminal\":false,\"detached\":false" LIMITS "}");
+                "\"terminal\":false,\"detached\":false" LIMITS_JSON "}");
 }
 
 Test(describe, a_session_that_has_everything)
@@ -193,7 +196,7 @@ Test(describe, a_session_that_has_everything)
                 "{\"id\":\"abcdefghijkl\",\"name\":\"mine\",\"root\":\"busybox\",\"ownerUid\":4294967294,"
                 "\"state\":\"running\",\"arguments\":[\"sh\",\"\\\"\\n\"],\"user\":\"bin\",\"hostname\":"
                 "\"here\","
-                "\"network\":\"none\",\"readOnly\":true,\"terminal\":true,\"detached\":false" LIMITS ","
+                "\"network\":\"none\",\"readOnly\":true,\"terminal\":true,\"detached\":false" LIMITS_JSON ","
                 "\"leader\":{\"pid\":4711},\"controlGroup\":\"/a/b\",\"startTimestamp\":{\"realtime\":5}}");
 
         s = (Session){
@@ -206,7 +209,7 @@ Test(describe, a_session_that_has_everything)
                 describe_session(&s),
                 "{\"id\":\"abcdefghijkl\",\"root\":\"busybox\",\"ownerUid\":4294967294,\"state\":\"exited\","
                 "\"arguments\":[\"sh\"],\"hostname\":\"h\",\"network\":\"none\",\"readOnly\":false,"
-                "\"terminal\":false,\"detached\":false" LIMITS ",\"exitTimestamp\":{\"realtime\":6},"
+                "\"terminal\":false,\"detached\":false" LIMITS_JSON ",\"exitTimestamp\":{\"realtime\":6},"
                 "\"result\":{\"cause\":\"exited\",\"code\":0}}");
 }
 

@@ -16,13 +16,15 @@
         }
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static const Limits limits = { .open_files_max = 4096,
-                               .processes_max = 512,
-                               .memlock_max = 64 * KIB,
-                               .file_size_max = UINT64_MAX,
-                               .storage_max = 512 * MIB,
-                               .storage_inodes = 65536,
-                               .shm_max = 16 * MIB };
+static const Limits limits = {
+        .of = {[LIMIT_OPEN_FILES] = 4096,
+               [LIMIT_PROCESSES] = 512,
+               [LIMIT_LOCKED_MEMORY] = 64 * KIB,
+               [LIMIT_FILE_SIZE] = UINT64_MAX,
+               [LIMIT_STORAGE] = 512 * MIB,
+               [LIMIT_STORAGE_INODES] = 65536,
+               [LIMIT_SHARED_MEMORY] = 16 * MIB}
+};
 static const RootConfig bare = { .name = (char *)"busybox" };
 static const Spec nothing_said = {
         .read_only = -1,
@@ -213,7 +215,7 @@ Test(plan, limits)
 {
         Limits small = limits;
 
-        small.file_size_max = 4096;
+        small.of[LIMIT_FILE_SIZE] = 4096;
         cr_assert_eq(plan_build(&small, &nothing_said, &bare, 0, &child, &plan), 0);
         expect_limit(RLIMIT_CORE, 0, 0);
         expect_limit(RLIMIT_NOFILE, 4096, 4096);

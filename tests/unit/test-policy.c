@@ -12,7 +12,13 @@
                           ELEMENTSOF(((const gid_t[]){ __VA_ARGS__ })) })
 
 static const Config config = {
-        .everybody = {.admit = true, .connections_max = 5, .sessions_max = 3, .limits.tasks_max = 50},
+        .everybody = {.admit = true,
+                      .connections_max = 5,
+                      .sessions_max = 3,
+                      .starts_max = UINT64_MAX,
+                      .limits.of = { [0 ... LIMITS - 1] = 50 },
+                      .allowed.of = { [0 ... LIMITS - 1] = VALUE_UNSET },
+                      .together = { LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, 100, 100 }},
         .sessions_max = 10,
         .id_range_first = 600000,
         .id_range_last = 731071,
@@ -102,7 +108,8 @@ static const char *allowance_of(uid_t uid, const char *sections)
         Allowance a;
 
         policy_allowance(&c, CALLER(uid, 10, 20, 65534), &a);
-        snprintf(text, sizeof(text), "%lu %lu %lu", a.connections_max, a.sessions_max, a.limits.tasks_max);
+        snprintf(text, sizeof(text), "%lu %lu %lu", a.connections_max, a.sessions_max,
+                 a.limits.of[LIMIT_TASKS]);
         return text;
 }
 
@@ -190,6 +197,108 @@ Test(policy, whom_a_section_admits)
                                  rows[i].rule ?: "", "%s: uid %u: %s", rows[i].admitted, rows[i].uid,
                                  rows[i].sections);
         }
+}
+
+/* --- limits */
+
+static Allowance allowed_to(uid_t uid, const char *sections)
+{
+        Rule rules[RULES_MAX];
+        Config c = with_sections(&config, sections, rules);
+        Allowance a;
+
+        policy_allowance(&c, CALLER(uid, 10), &a);
+        return a;
+}
+
+Test(policy, a_default_keeps_within_what_is_allowed_and_what_all_may_have)
+{
+        cr_expect_eq(allowed_to(1000, "").limits.of[LIMIT_TASKS], 50);
+        cr_expect_eq(allowed_to(1000, "").allowed.of[LIMIT_TASKS], 50,
+                     "nothing said: as much as the default");
+        cr_expect_eq(allowed_to(1000, "[User 1000] TasksAllowed=70").allowed.of[LIMIT_TASKS], 70);
+        cr_expect_eq(allowed_to(1000, "[User 1000] TasksAllowed=70").limits.of[LIMIT_TASKS], 50);
+        cr_expect_eq(allowed_to(1000, "[User 1000] TasksAllowed=40").limits.of[LIMIT_TASKS], 40);
+        cr_expect_eq(allowed_to(1000, "[User 1000] TasksPerUser=30").limits.of[LIMIT_TASKS], 30);
+        cr_expect_eq(allowed_to(1000, "[User 1000] TasksPerUser=30").together.tasks_max, 30);
+        cr_expect_eq(allowed_to(1000, "[Group 10] TasksMax=60").allowed.of[LIMIT_TASKS], 60);
+        cr_expect_eq(allowed_to(0, "[User 0] TasksPerUser=30").together.tasks_max, LIMIT_NONE,
+                     "root has none");
+        cr_expect_eq(allowed_to(0, "").allowed.of[LIMIT_TASKS], LIMIT_NONE);
+}
+
+/* What is said to a user who asks for so many tasks on a host with those enforcers: the error's first letter
+ * and its parameters, or what he gets. */
+static const char *answer(uid_t uid, const char *sections, Limit limit, int64_t asked, unsigned enforcers)
+{
+        static char text[160];
+        _cleanup_error_ Error e = { 0 };
+        const Allowance a = allowed_to(uid, sections);
+        PolicyHost host = { .enforcers = enforcers, .most.of = { [0 ... LIMITS - 1] = LIMIT_NONE } };
+        Spec spec;
+        Limits got;
+
+        for (Limit i = 0; i < LIMITS; i++)
+                spec.limits[i] = FIELD_ABSENT;
+        spec.limits[limit] = asked;
+        host.most.of[LIMIT_OPEN_FILES] = 60;
+        if (policy_limits(&a, &spec, &host, &got, &e) < 0)
+                snprintf(text, sizeof(text), "%s %s", strrchr(e.name, '.') + 1, error_text(&e, "limit"));
+        else if (got.of[limit] == LIMIT_NONE)
+                snprintf(text, sizeof(text), "none");
+        else
+                snprintf(text, sizeof(text), "%lu", got.of[limit]);
+        return text;
+}
+
+Test(policy, what_is_asked_for_is_given_or_refused_and_nothing_between)
+{
+        const unsigned all = ~0U, none = 0;
+        const struct {
+                uid_t uid;
+                const char *sections;
+                Limit limit;
+                int64_t asked;
+                unsigned enforcers;
+                const char *answer;
+        } rows[] = {
+                {1000,  "",                                                    LIMIT_TASKS,      FIELD_ABSENT, all,                    "50"                         },
+                { 1000, "",                                                    LIMIT_TASKS,      2,            all,                    "2"                          },
+                { 1000, "",                                                    LIMIT_TASKS,      50,           all,                    "50"                         },
+                { 1000, "",                                                    LIMIT_TASKS,      51,           all,                    "LimitReached TasksMax"      },
+                { 1000, "",                                                    LIMIT_TASKS,      INT64_MAX,    all,                    "LimitReached TasksMax"      },
+                { 1000, "[User 1000] TasksAllowed=70",                         LIMIT_TASKS,      70,           all,                    "70"                         },
+                { 1000, "[User 1000] TasksAllowed=70",                         LIMIT_TASKS,      71,           all,                    "LimitReached TasksMax"      },
+                { 1000, "[User 1000] TasksAllowed=infinity",                   LIMIT_TASKS,      INT64_MAX,    all,                    "none"                       },
+                { 1000, "[User 1000] TasksAllowed=70 TasksPerUser=60",         LIMIT_TASKS,      61,           all,
+                 "LimitReached TasksPerUser"                                                                                                                        },
+                { 1000, "[User 1000] MemoryAllowed=70M MemoryPerUser=60M",     LIMIT_MEMORY,     60 * MIB + 1, all,
+                 "LimitReached MemoryPerUser"                                                                                                                       },
+                { 1000, "[User 1000] CpuQuotaAllowed=70% CpuQuotaPerUser=60%", LIMIT_CPU_QUOTA,  61,           all,
+                 "LimitReached CpuQuotaPerUser"                                                                                                                     },
+                { 0,    "",                                                    LIMIT_TASKS,      4000,         all,                    "4000"                       },
+                { 0,    "",                                                    LIMIT_TASKS,      INT64_MAX,    all,                    "none"                       },
+                { 1000, "",                                                    LIMIT_CPU_WEIGHT, 10000,        all,                    "10000"                      },
+                { 1000, "",                                                    LIMIT_OPEN_FILES, 50,           none,                   "50"                         },
+                { 1000, "[User 1000] OpenFilesAllowed=100",                    LIMIT_OPEN_FILES, 60,           none,                   "60"                         },
+                { 1000, "[User 1000] OpenFilesAllowed=100",                    LIMIT_OPEN_FILES, 61,           none,
+                 "LimitUnavailable OpenFilesMax"                                                                                                                    },
+                { 1000, "",                                                    LIMIT_TASKS,      FIELD_ABSENT, none,                   "none"                         },
+                { 1000, "",                                                    LIMIT_TASKS,      40,           none,                   "LimitUnavailable TasksMax"  },
+                { 1000, "",                                                    LIMIT_TASKS,      40,           all & ~ENFORCER_PIDS,   "LimitUnavailable TasksMax"  },
+                { 1000, "",                                                    LIMIT_MEMORY,     40,           all & ~ENFORCER_MEMORY, "LimitUnavailable MemoryMax" },
+                { 1000, "",                                                    LIMIT_CPU_QUOTA,  40,           all & ~ENFORCER_CPU,    "LimitUnavailable CpuQuota"  },
+                { 1000, "",                                                    LIMIT_CPU_WEIGHT, 40,           all & ~ENFORCER_CPU,    "LimitUnavailable CpuWeight" },
+                { 1000, "",                                                    LIMIT_IO_WEIGHT,  40,           all & ~ENFORCER_IO,     "LimitUnavailable IoWeight"  },
+                { 1000, "",                                                    LIMIT_CPU_TIME,   40,           all & ~ENFORCER_CGROUP, "LimitUnavailable CpuTimeMax"},
+                { 1000, "",                                                    LIMIT_CPU_TIME,   40,           ENFORCER_CGROUP,        "40"                         },
+                { 1000, "",                                                    LIMIT_RUNTIME,    40,           none,                   "40"                         },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                cr_expect_str_eq(answer(rows[i].uid, rows[i].sections, rows[i].limit, rows[i].asked,
+                                        rows[i].enforcers),
+                                 rows[i].answer, "row %zu", i);
 }
 
 /* --- how many sessions */

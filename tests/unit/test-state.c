@@ -25,7 +25,7 @@ static StateFacts sample(void)
         f.first_id = 524288;
         f.order_version = 2;
         f.tree = FIELD_ABSENT;
-        f.memory_max = INT64_MAX;
+        f.limits[LIMIT_MEMORY] = INT64_MAX;
         return f;
 }
 
@@ -54,7 +54,7 @@ Test(state, is_read_as_it_was_written)
         cr_expect_eq(f.read_only, -1);
         cr_expect_eq(f.detached, 1);
         cr_expect_eq(f.tree, FIELD_ABSENT);
-        cr_expect_eq(f.memory_max, INT64_MAX);
+        cr_expect_eq(f.limits[LIMIT_MEMORY], INT64_MAX);
         cr_expect_eq(p.status, -5);
         cr_expect_eq(p.tasks_peak, UINT64_MAX);
         state_facts_done(&f);

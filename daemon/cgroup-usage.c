@@ -1,0 +1,96 @@
+/* What a session's cgroup says of what was used, by cgroup.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cgroup.h"
+
+#define FILE_SIZE_MAX (64 * KIB) /* of any file read here */
+
+/* The number after a key at the beginning of a line; with an empty key, the first number. */
+static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL);
+
+        if (r < 0)
+                return r == -ENOENT ? -ENODATA : r;
+        for (char *line = text; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, strlen(key)) == 0) {
+                        line += strlen(key);
+                        line[strcspn(line, "\n")] = '\0';
+                        return parse_u64(line, UINT64_MAX, ret);
+                }
+        }
+        return -ENODATA;
+}
+
+int cgroup_cpu_time(const Cgroup *g, uint64_t *ret_user_usec, uint64_t *ret_system_usec)
+{
+        int r = read_number(cgroup_fd(g), "cpu.stat", "user_usec ", ret_user_usec);
+
+        return r < 0 ? r : read_number(cgroup_fd(g), "cpu.stat", "system_usec ", ret_system_usec);
+}
+
+int cgroup_memory_peak(const Cgroup *g, uint64_t *ret)
+{
+        return read_number(cgroup_fd(g), "memory.peak", "", ret);
+}
+
+int cgroup_tasks_peak(const Cgroup *g, uint64_t *ret)
+{
+        return read_number(cgroup_fd(g), "pids.peak", "", ret);
+}
+
+int cgroup_oom_kills(const Cgroup *g, uint64_t *ret)
+{
+        return read_number(cgroup_fd(g), "memory.events", "oom_kill ", ret);
+}
+
+/* The sum of all numbers after a key such as "rbytes=", wherever it stands. */
+static uint64_t read_sum(int fd, const char *file, const char *key)
+{
+        _cleanup_free_ char *text = NULL;
+        uint64_t sum = 0;
+
+        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
+                return UINT64_MAX;
+        for (const char *at = text; (at = strstr(at, key));) {
+                at += strlen(key);
+                sum += strtoull(at, NULL, 10);
+        }
+        return sum;
+}
+
+static uint64_t count_lines(int fd, const char *file)
+{
+        _cleanup_free_ char *text = NULL;
+        uint64_t n = 0;
+
+        if (read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL) < 0)
+                return UINT64_MAX;
+        for (const char *at = text; (at = strchr(at, '\n')); at++)
+                n++;
+        return n;
+}
+
+void cgroup_usage(const Cgroup *g, CgroupUsage *ret)
+{
+        const struct {
+                const char *file, *key;
+                uint64_t *at;
+        } numbers[] = {
+                {"cpu.stat",        "usage_usec ", &ret->cpu_usec   },
+                { "memory.current", "",            &ret->memory     },
+                { "memory.peak",    "",            &ret->memory_peak},
+                { "pids.current",   "",            &ret->tasks      },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                if (read_number(cgroup_fd(g), numbers[i].file, numbers[i].key, numbers[i].at) < 0)
+                        *numbers[i].at = UINT64_MAX;
+        if (ret->tasks == UINT64_MAX) /* without the controller, those there are */
+                ret->tasks = count_lines(cgroup_fd(g), "cgroup.threads");
+        ret->io_read = read_sum(cgroup_fd(g), "io.stat", "rbytes=");
+        ret->io_write = read_sum(cgroup_fd(g), "io.stat", "wbytes=");
+}

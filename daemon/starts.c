@@ -1,0 +1,199 @@
+/* See starts.h. A list of users in the order of their turns, each with those that wait; who has none waiting
+ * is kept at its end as long as starts of his count. */
+#include "starts.h"
+
+#include <time.h>
+
+typedef struct StartsUser User;
+struct StartsUser {
+        User *next;
+        uid_t uid;
+        Start *first, **last;
+        /* Counted by a bucket that empties evenly (so no time is remembered for each start): how full it was
+         * at a time. */
+        double level;
+        uint64_t at_usec, empty_usec;
+};
+
+struct Starts {
+        User *users;
+        sd_event_source *turn;
+};
+
+static User **find_user(Starts *s, uid_t uid)
+{
+        User **at = &s->users;
+
+        while (*at && (*at)->uid != uid)
+                at = &(*at)->next;
+        return at;
+}
+
+static User *need_user(Starts *s, uid_t uid)
+{
+        User **at = find_user(s, uid);
+
+        if (!*at) {
+                *at = calloc(1, sizeof(**at));
+                if (!*at)
+                        return NULL;
+                **at = (User){ .uid = uid, .last = &(*at)->first };
+        }
+        return *at;
+}
+
+/* Nothing waits, and nothing counts any more. */
+static bool is_idle(const User *user, uint64_t now)
+{
+        return !user->first && user->empty_usec <= now;
+}
+
+static void forget_idle(Starts *s)
+{
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+
+        for (User **at = &s->users; *at;) {
+                User *user = *at;
+
+                if (!is_idle(user, now)) {
+                        at = &user->next;
+                        continue;
+                }
+                *at = user->next;
+                free(user);
+        }
+}
+
+bool starts_count(Starts *s, uid_t uid, uint64_t max, uint64_t interval_usec)
+{
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+        double per_start;
+        User *user;
+
+        if (max == UINT64_MAX)
+                return true;
+        forget_idle(s);
+        user = need_user(s, uid);
+        if (!user)
+                return false;
+        per_start = (double)interval_usec / (double)max;
+        user->level = MAX(user->level - (double)(now - user->at_usec) / per_start, 0.0);
+        user->at_usec = now;
+        if (user->level + 1 > (double)max)
+                return false;
+        user->level++;
+        user->empty_usec = now + (uint64_t)(user->level * per_start);
+        return true;
+}
+
+/* The first user of whom something waits, moved to the end of the list. */
+static User *take_turn(Starts *s)
+{
+        User **at = &s->users, *user;
+
+        while (*at && !(*at)->first)
+                at = &(*at)->next;
+        user = *at;
+        if (!user)
+                return NULL;
+        *at = user->next;
+        user->next = NULL;
+        while (*at)
+                at = &(*at)->next;
+        *at = user;
+        return user;
+}
+
+static Start *take_first(User *user)
+{
+        Start *start = user->first;
+
+        user->first = start->next;
+        if (!user->first)
+                user->last = &user->first;
+        start->user = NULL;
+        return start;
+}
+
+static bool anything_waits(const Starts *s)
+{
+        for (const User *user = s->users; user; user = user->next)
+                if (user->first)
+                        return true;
+        return false;
+}
+
+/* One, and then whatever else has come meanwhile is looked at first. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        Starts *s = userdata;
+        User *user = take_turn(s);
+        Start *start = user ? take_first(user) : NULL;
+
+        if (anything_waits(s))
+                (void)sd_event_source_set_enabled(s->turn, SD_EVENT_ONESHOT);
+        else
+                forget_idle(s);
+        if (start)
+                start->begin(start);
+        return 0;
+}
+
+int starts_queue(Starts *s, uid_t uid, Start *start)
+{
+        User *user = need_user(s, uid);
+
+        if (!user)
+                return -ENOMEM;
+        start->user = user;
+        start->next = NULL;
+        *user->last = start;
+        user->last = &start->next;
+        return sd_event_source_set_enabled(s->turn, SD_EVENT_ONESHOT);
+}
+
+void starts_leave(Starts *s, Start *start)
+{
+        User *user = start->user;
+
+        if (!user)
+                return;
+        for (Start **at = &user->first; *at; at = &(*at)->next)
+                if (*at == start) {
+                        *at = start->next;
+                        break;
+                }
+        user->last = &user->first;
+        while (*user->last)
+                user->last = &(*user->last)->next;
+        start->user = NULL;
+}
+
+int starts_new(sd_event *event, Starts **ret)
+{
+        _cleanup_(starts_freep) Starts *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        r = sd_event_add_defer(event, &s->turn, on_turn, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->turn, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Starts *starts_free(Starts *s)
+{
+        for (User *user; (user = s->users);) {
+                s->users = user->next;
+                while (user->first)
+                        (void)take_first(user);
+                free(user);
+        }
+        sd_event_source_disable_unref(s->turn);
+        free(s);
+        return NULL;
+}

@@ -7,6 +7,10 @@
 #define KERNEL_MINOR 1 /* of the oldest that is supported */
 
 #define COPIED       "the root is copied to memory for each session: some milliseconds and 2 MiB more"
+#define ONE_USER                                                                                            \
+        "a session has one uid and no capabilities (no root, no other users, no ports below 1024), and "    \
+        "its root "                                                                                         \
+        "is copied to memory"
 
 static bool kernel_is_at_least(const Machine *m, unsigned major, unsigned minor)
 {
@@ -75,27 +79,44 @@ void judge_namespaces(const Evidence *e, Finding *f)
         found_missing(f, advice, "no %s namespace can be made: there can be no sessions", kind);
 }
 
-/* What only concerns ordinary users (kernel.unprivileged_userns_clone, AppArmor's restriction) does not
- * concern nsrootd, which is root. */
-void judge_user_namespaces(const Evidence *e, Finding *f)
+/* By their names in Describe; the last also stands for those that a later nsrootd knows. */
+static const struct {
+        const char *name, *words, *advice;
+} obstacles[] = {
+        {"sysctl",     "switched off by user.max_user_namespaces=0",
+         "'sysctl user.max_user_namespaces=15000', and the same in a file of /etc/sysctl.d"             },
+        { "kernel",    "the kernel has none",                        "boot a kernel with CONFIG_USER_NS"},
+        { "forbidden", "nsrootd may not make them",
+         "find what forbids it: a security module, a container, or a drop-in of nsrootd.service"        },
+};
+
+/* What nsrootd met, or where it was not asked, would meet; NULL: nothing. What only concerns ordinary users
+ * (kernel.unprivileged_userns_clone, AppArmor's restriction) does not concern nsrootd, which is root. */
+static const char *find_obstacle(const Evidence *e)
 {
-        static const char advice[] =
-                "'sysctl user.max_user_namespaces=15000', and the same in a file of /etc/sysctl.d";
-        const Machine *m = &e->machine;
         int has = evidence_flag(e, "userNamespaces");
 
-        if (!m->user_namespaces) {
-                found_missing(f, "boot a kernel with CONFIG_USER_NS",
-                              "the kernel has none: there can be no sessions");
-                return;
-        }
-        if (has > 0)
+        if (has >= 0)
+                return has ? NULL : value_text(evidence_host(e), "userNamespacesObstacle") ?: "";
+        if (!e->machine.user_namespaces)
+                return "kernel";
+        return e->machine.max_user_namespaces == 0 ? "sysctl" : NULL;
+}
+
+void judge_user_namespaces(const Evidence *e, Finding *f)
+{
+        const char *obstacle = find_obstacle(e);
+        size_t i = 0;
+
+        if (!obstacle && evidence_flag(e, "userNamespaces") > 0)
                 found_ok(f, "nsrootd may make them");
-        else if (has < 0 && m->max_user_namespaces > 0)
-                found_ok(f, "user.max_user_namespaces allows %ld", (long)m->max_user_namespaces);
-        else if (has == 0 || m->max_user_namespaces == 0)
-                found_missing(f, advice,
-                              "switched off by user.max_user_namespaces=0: there can be no sessions");
+        else if (!obstacle && e->machine.max_user_namespaces > 0)
+                found_ok(f, "user.max_user_namespaces allows %ld", (long)e->machine.max_user_namespaces);
+        if (!obstacle)
+                return;
+        while (i < ELEMENTSOF(obstacles) - 1 && !streq(obstacles[i].name, obstacle))
+                i++;
+        found_degraded(f, obstacles[i].advice, "%s: " ONE_USER, obstacles[i].words);
 }
 
 void judge_overlay(const Evidence *e, Finding *f)

@@ -14,7 +14,7 @@
 #include "base.h"
 #include "profile.h"
 
-#define ORDER_VERSION  2u
+#define ORDER_VERSION  3u
 /* A Varlink message's strings fit with room to spare, and the kernel's default socket buffer (wmem_max)
  * takes it. */
 #define ORDER_SIZE_MAX (320 * 1024)
@@ -56,8 +56,10 @@
         X(READ_ONLY, read_only, "make read-only: ")                                                         \
         X(PIVOT, pivot, "pivot_root")                                                                       \
         X(DETACH, detach, "detach the old root")                                                            \
+        X(GIVE, give, "give to the session's user: ")                                                       \
         X(LOOPBACK, loopback, "bring up the loopback interface")                                            \
         X(HOSTNAME, hostname, "set the host name")                                                          \
+        X(FORGO, forgo, "give up all privileges")                                                           \
         X(INIT, init, "execute nsroot-init")
 
 #define INIT_STEPS(X)                                                                                       \
@@ -154,6 +156,8 @@ typedef struct OrderHello {
         uint32_t plain_root;                            /* it is a tmpfs, and no overlay */
         uint64_t daemon_namespaces[ORDER_NAMESPACES];   /* st_ino of the daemon's own: none may be the
                                                            session's */
+        uint32_t only_id; /* 0: it has a user namespace; else it has none, and this one uid and gid */
+        uint32_t unused;
 } OrderHello;
 
 typedef enum SpawnFlag {

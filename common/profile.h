@@ -4,18 +4,27 @@
 #pragma once
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <stdint.h>
 
 #define CAP_BIT(c) (UINT64_C(1) << (c))
 
-/* What uid 0 inside may do, in its own user namespace; any other uid has nothing. */
+/* What uid 0 inside may do, in its own user namespace; any other uid has nothing. Where there are no user
+ * namespaces a session has one uid, which is not 0: it, and nsroot-init, have nothing. */
 #define PROFILE_CAPS                                                                                        \
         (CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |       \
          CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_NET_BIND_SERVICE))
 
 /* What nsroot-init keeps: enough to become any user of the session, and always more than a command has, so
  * that no command passes ptrace_may_access() on it. */
-#define PROFILE_INIT_CAPS       (PROFILE_CAPS | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SYS_PTRACE))
+#define PROFILE_INIT_CAPS (PROFILE_CAPS | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SYS_PTRACE))
+
+/* Nothing about capabilities can be changed back. Root of the session keeps root's meaning of exec. */
+#define PROFILE_SECUREBITS                                                                                  \
+        (SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |                   \
+         SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+#define PROFILE_SECUREBITS_ROOT PROFILE_SECUREBITS
+#define PROFILE_SECUREBITS_USER (PROFILE_SECUREBITS | SECBIT_NOROOT)
 
 #define PROFILE_SECCOMP_FILTERS 2
 
@@ -91,8 +100,12 @@ enum {
 
 #define PROFILE_READ_ONLY(X)    X("/proc/bus") X("/proc/fs") X("/proc/irq") X("/proc/sys")
 
+/* Directories that are the session's one user's, where it has only one. */
+#define PROFILE_GIVEN(X)        X("/dev") X("/dev/shm") X("/dev/mqueue") X("/tmp") X("/run")
+
 /* X(file in /proc/sys/user, value): inside, no namespace can be made (the daemon's own user namespace is not
- * touched: these count by user namespace, namespaces(7)), and inotify is bounded. */
+ * touched: these count by user namespace, namespaces(7)), and inotify is bounded. Not where the session has
+ * none of its own: these would be the host's. */
 #define PROFILE_USER_LIMITS(X)                                                                              \
         X("max_user_namespaces", "0")                                                                       \
         X("max_mnt_namespaces", "0")                                                                        \
@@ -104,5 +117,6 @@ enum {
         X("max_time_namespaces", "0")                                                                       \
         X("max_inotify_instances", "128")
 
-/* The kinds of namespace that must differ from the daemon's, by their file in /proc/self/ns. */
+/* The kinds of namespace that must differ from the daemon's, by their file in /proc/self/ns; the first must
+ * be the daemon's where a session has none of its own. */
 #define PROFILE_NAMESPACES(X) X(user) X(mnt) X(pid) X(ipc) X(uts) X(cgroup) X(net)

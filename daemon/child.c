@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "caps.h"
+
 typedef struct Child {
         const ChildPlan *plan;
         uint32_t index;
@@ -204,8 +206,7 @@ static int do_links(Child *c)
 
 static int do_pts(Child *c)
 {
-        return check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-                           "newinstance,mode=0620,ptmxmode=0666,gid=5,max=64"));
+        return check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, c->plan->pts));
 }
 
 static int do_shm(Child *c)
@@ -284,12 +285,15 @@ static int do_cpu_masks(Child *c)
 }
 
 /* After the masks: an open_tree(2) makes a mount namespace for what it clones, of which there may be none
- * after this. */
+ * after this. Without a user namespace these would be the host's: there, that there are none, the filters
+ * and the want of any capability do as much. */
 static int do_user_limits(Child *c)
 {
 #define X(name, value) { "proc/sys/user/" name, value },
         static const char *const limits[][2] = { PROFILE_USER_LIMITS(X) };
 #undef X
+        if (c->plan->only_id)
+                return 0;
         for (c->index = 0; c->index < ELEMENTSOF(limits); c->index++) {
                 int r = write_file(limits[c->index][0], limits[c->index][1]);
                 if (r < 0 && r != -ENOENT)
@@ -336,6 +340,23 @@ static int do_detach(Child *c)
         return check(chdir("/"));
 }
 
+/* What a session without a user namespace writes has to be its user's: root there is the host's, as we are
+ * still, and so by names below the new root only. That one is the user's already (lower_copied). */
+static int do_give(Child *c)
+{
+#define X(path) path,
+        static const char *const directories[] = { PROFILE_GIVEN(X) };
+#undef X
+        uint32_t id = c->plan->only_id;
+
+        if (!id)
+                return 0;
+        for (c->index = 0; c->index < ELEMENTSOF(directories); c->index++)
+                if (lchown(directories[c->index], id, id) < 0)
+                        return -errno;
+        return 0;
+}
+
 static int do_loopback(Child *c)
 {
         struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
@@ -352,6 +373,22 @@ static int do_loopback(Child *c)
 static int do_hostname(Child *c)
 {
         return check(sethostname(c->plan->hostname, strlen(c->plan->hostname)));
+}
+
+/* Without a user namespace we are the host's root up to here, and nobody in particular from here on. The
+ * bounding set comes first, for that takes a capability. */
+static int do_forgo(Child *c)
+{
+        uint32_t id = c->plan->only_id;
+        int r = id ? caps_drop_bounding(~UINT64_C(0)) : 0;
+
+        if (r < 0 || !id)
+                return r;
+        if (prctl(PR_SET_SECUREBITS, PROFILE_SECUREBITS_USER, 0, 0, 0) < 0 ||
+            syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, id, id, id) < 0 ||
+            syscall(SYS_setresuid, id, id, id) < 0)
+                return -errno;
+        return caps_set(0);
 }
 
 static int do_init(Child *c)

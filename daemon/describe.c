@@ -190,7 +190,7 @@ int describe_failure(const LaunchFailure *f, const Spec *spec, Error *e)
 
         if (f->step == STEP_EXEC && spec)
                 return exec_failure(f->error, spec->arguments[0], e);
-        if (f->step == STEP_USER && spec)
+        if (f->step == STEP_USER && f->error != EOPNOTSUPP && spec)
                 return error_setf(e, ERROR_NO_SUCH_USER, "user", "%s", spec->user ? spec->user : "root");
         step_describe(f->step, f->index, step, sizeof(step));
         if (f->step == STEP_DIRECTORY && spec && spec->working_directory)

@@ -12,13 +12,12 @@
 
 #include "idmap.h"
 
-#define MAX_USER_NAMESPACES "/proc/sys/user/max_user_namespaces"
-
 struct Host {
         int state_fd;
         struct utsname kernel;
         char *filesystem;
         bool overlay, tried_mounts;
+        UsernsObstacle obstacle;
         int idmapped_mounts;
         int64_t descriptor_store_max;
 };
@@ -84,6 +83,7 @@ int host_new(int state_fd, Host **ret)
         *h = (Host){ .state_fd = state_fd,
                      .filesystem = find_filesystem(state_fd),
                      .overlay = try_overlay(),
+                     .obstacle = userns_obstacle(),
                      .idmapped_mounts = HOST_UNKNOWN,
                      .descriptor_store_max = find_descriptor_store() };
         if (uname(&h->kernel) < 0)
@@ -99,12 +99,15 @@ Host *host_free(Host *h)
         return NULL;
 }
 
-static bool may_make_user_namespaces(void)
+/* The number that is allowed may change at any time. What else is in the way stays as it is; and to try
+ * takes a process, while anybody may ask. */
+static UsernsObstacle look_for_obstacle(Host *h)
 {
-        _cleanup_free_ char *text = NULL;
-
-        return read_file_at(AT_FDCWD, MAX_USER_NAMESPACES, 32, &text, NULL) >= 0 &&
-               strtoull(text, NULL, 10) > 0;
+        if (userns_are_switched_off())
+                return USERNS_SYSCTL;
+        if (h->obstacle == USERNS_SYSCTL)
+                h->obstacle = userns_obstacle();
+        return h->obstacle;
 }
 
 static uint64_t free_bytes(int fd)
@@ -125,12 +128,12 @@ static void try_mounts(Host *h)
 
 void host_look(Host *h, HostFacts *ret)
 {
-        bool user_namespaces = may_make_user_namespaces();
+        UsernsObstacle obstacle = look_for_obstacle(h);
 
-        if (user_namespaces)
+        if (obstacle == USERNS_NO_OBSTACLE)
                 try_mounts(h);
         *ret = (HostFacts){ .kernel = h->kernel.release,
-                            .user_namespaces = user_namespaces,
+                            .obstacle = obstacle,
                             .overlay = h->overlay,
                             .idmapped_mounts = h->idmapped_mounts,
                             .state_filesystem = h->filesystem ?: "filesystem of no known type",

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "limit.h"
+#include "userns.h"
 
 typedef struct Host Host;
 
@@ -11,7 +12,7 @@ typedef struct Host Host;
 
 typedef struct HostFacts {
         const char *kernel;           /* its release; the Host's */
-        bool user_namespaces;         /* user.max_user_namespaces allows some */
+        UsernsObstacle obstacle;      /* to user namespaces */
         bool overlay;                 /* the kernel has it, or has loaded it when it was asked */
         int idmapped_mounts;          /* of the state directory's filesystem: 1, 0 or HOST_UNKNOWN */
         const char *state_filesystem; /* "ext4"; the Host's */

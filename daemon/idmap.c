@@ -81,7 +81,10 @@ int idmap_try(int dir_fd)
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t) namespace };
 
         if (namespace < 0)
-                return namespace == -ENOSPC || namespace == -EPERM || namespace == -EINVAL ? 0 : namespace;
+                return namespace == -ENOSPC || namespace == -EPERM || namespace == -EACCES ||
+                                       namespace == -EINVAL
+                               ? 0
+                               : namespace;
         tree = open_tree(dir_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (tree < 0)
                 return -errno;

@@ -21,18 +21,21 @@
 
 #include "child.h"
 #include "idrange.h"
+#include "log.h"
 #include "lower.h"
 #include "seccomp-filter.h"
+#include "userns.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* 6.3 */
 #endif
 
 #define TABLE_PATIENCE_SEC 5
+#define TTY_GROUP          5 /* in the session, as Debian has it */
 
 #define SEALS              (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* Not the cgroup namespace: its root would be the daemon's cgroup; the child unshares it. */
-#define CLONE_KINDS        (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
+#define CLONE_KINDS        (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
 struct Launcher {
         int init_fd, filters_fd;
@@ -40,6 +43,7 @@ struct Launcher {
         unsigned processors;
         int control_slot; /* where each child's end of its order socket is put before its clone */
         bool can_overlay;
+        UsernsObstacle obstacle; /* to user namespaces, as it was the last time */
         uint32_t *has_own_table; /* shared with the child */
 };
 
@@ -102,9 +106,9 @@ static int note_namespaces(Launcher *l)
         _Static_assert(ELEMENTSOF(kinds) <= ORDER_NAMESPACES, "the hello has room for all kinds");
 
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
-                struct stat st;
+                struct stat st = {};
 
-                if (stat(kinds[i], &st) < 0)
+                if (stat(kinds[i], &st) < 0 && errno != ENOENT) /* a kernel need not have them all */
                         return -errno;
                 l->hello.daemon_namespaces[i] = st.st_ino;
         }
@@ -138,6 +142,19 @@ static void try_overlay(Launcher *l)
         l->can_overlay = context >= 0 && fsetxattr(l->filters_fd, "user.nsroot", "", 0, 0) >= 0;
 }
 
+/* Once for each change: it is the machine's, whoever's session meets it first. */
+static void note_obstacle(Launcher *l, UsernsObstacle o)
+{
+        if (o != USERNS_NO_OBSTACLE && o != l->obstacle)
+                log_notice("There are no user namespaces (%s): a session has one uid, no capabilities, and "
+                           "a copy "
+                           "of its root in memory.",
+                           userns_obstacle_words(o));
+        else if (o != l->obstacle)
+                log_notice("There are user namespaces again: sessions have root and 65,535 other users.");
+        l->obstacle = o;
+}
+
 int launcher_new(const char *init_path, Launcher **ret)
 {
         _cleanup_(launcher_freep) Launcher *l = calloc(1, sizeof(*l));
@@ -166,6 +183,7 @@ int launcher_new(const char *init_path, Launcher **ret)
         if (r < 0)
                 return r;
         try_overlay(l);
+        note_obstacle(l, userns_obstacle());
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -189,10 +207,10 @@ static int fail(LaunchFailure *f, Step step, int error)
 
 /* The table of descriptors is shared until the child has taken its own, of which the first act of its is to
  * keep nothing that a client lent (child.c). The plain system call: no fork handlers, no locks. */
-static int clone_child(const Launch *launch, Launched *ret)
+static int clone_child(const Launch *launch, uint64_t kinds, Launched *ret)
 {
         int pidfd = -EBADF;
-        struct clone_args args = { .flags = CLONE_KINDS | CLONE_PIDFD | CLONE_FILES,
+        struct clone_args args = { .flags = kinds | CLONE_PIDFD | CLONE_FILES,
                                    .pidfd = (uint64_t)(uintptr_t)&pidfd,
                                    .exit_signal = SIGCHLD };
         long pid;
@@ -209,6 +227,36 @@ static int clone_child(const Launch *launch, Launched *ret)
         ret->pid = (pid_t)pid;
         ret->pidfd = pidfd;
         return 0;
+}
+
+/* Each by its own group tty: that of the host is not a session's. */
+static void use_ids(ChildPlan *child, uint32_t only_id)
+{
+        child->only_id = only_id;
+        child->plain_root = child->plain_root || only_id;
+        snprintf(child->pts, sizeof(child->pts), "newinstance,mode=0620,ptmxmode=0666,gid=%u,max=64",
+                 only_id + TTY_GROUP);
+}
+
+/* Always with a user namespace first, for that may be forbidden or allowed at any time; where the kernel
+ * makes none, that costs next to nothing. Any other failure is one: nothing but an obstacle makes a session
+ * without. */
+static int clone_in_namespaces(Launcher *l, Launch *launch, Launched *ret)
+{
+        UsernsObstacle obstacle = USERNS_NO_OBSTACLE;
+        int r;
+
+        use_ids(&launch->child, 0);
+        r = clone_child(launch, CLONE_KINDS | CLONE_NEWUSER, ret);
+        if (r < 0)
+                obstacle = userns_obstacle();
+        if (r < 0 && obstacle == USERNS_NO_OBSTACLE)
+                return r;
+        note_obstacle(l, obstacle);
+        if (r >= 0)
+                return r;
+        use_ids(&launch->child, launch->first_id);
+        return clone_child(launch, CLONE_KINDS, ret);
 }
 
 /* user_namespaces(7): before this, the child has no ids at all. */
@@ -244,8 +292,10 @@ static int make_lower(const Launch *launch, pid_t pid, int *ret)
         char path[32];
 
         if (launch->child.plain_root)
-                return lower_copied(launch->tree_fd, launch->first_id, launch->child.storage_max,
-                                    launch->child.storage_inodes, launch->child.read_only, ret);
+                return lower_copied(launch->tree_fd,
+                                    &(LowerIds){ launch->first_id, launch->child.only_id != 0 },
+                                    launch->child.storage_max, launch->child.storage_inodes,
+                                    launch->child.read_only, ret);
         snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
         userns = open(path, O_RDONLY | O_CLOEXEC);
         return userns < 0 ? -errno : lower_idmapped(launch->tree_fd, userns, ret);
@@ -260,6 +310,7 @@ static int send_orders(Launcher *l, Launch *launch, int control, int lower)
 
         l->hello.read_only = launch->child.read_only;
         l->hello.plain_root = launch->child.plain_root;
+        l->hello.only_id = launch->child.only_id;
         if (r >= 0)
                 r = order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
         if (r >= 0)
@@ -284,7 +335,7 @@ static int await_own_table(const Launcher *l)
 static int guide_child(Launcher *l, Launch *launch, const Launched *child, LaunchFailure *f)
 {
         _cleanup_close_ int lower = -EBADF;
-        int r = write_maps(child->pid, launch->first_id);
+        int r = launch->child.only_id ? 0 : write_maps(child->pid, launch->first_id);
 
         if (r < 0)
                 return fail(f, STEP_MAPS, r);
@@ -347,7 +398,7 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         (void)setsockopt(child.control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         r = prepare_child(l, launch, theirs);
         if (r >= 0)
-                r = clone_child(launch, &child);
+                r = clone_in_namespaces(l, launch, &child);
         if (r < 0) {
                 empty_slot(l);
                 close_fd(child.control);

@@ -13,11 +13,11 @@ Launcher *launcher_free(Launcher *l);
 DEFINE_CLEANUP(Launcher *, launcher_free);
 
 typedef struct Launch {
-        ChildPlan child; /* control_fd, init_fd and processors are the launcher's to fill in */
+        ChildPlan child; /* what depends on the machine and on ids is the launcher's to fill in */
         SpawnPlan *spawn;
         int tree_fd;       /* of the cached root; the caller's */
         bool can_idmap;    /* its filesystem */
-        uint32_t first_id; /* of the session's range */
+        uint32_t first_id; /* of the session's range; without user namespaces, the only one that is used */
         int cgroup_fd;     /* to be cloned into, or negative; the caller's */
         int fds[5]; /* stdin, stdout, stderr, lifeline, output, as the order's flags say, without gaps; the
                        caller's */

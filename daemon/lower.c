@@ -46,9 +46,14 @@ static int new_tmpfs(uint64_t bytes_max, uint64_t inodes_max, int *ret)
         return 0;
 }
 
-static int copy_directory(int from, int to, uint32_t first_id);
+static uint32_t map(const LowerIds *ids, uint32_t id)
+{
+        return ids->only ? ids->first : ids->first + id;
+}
 
-static int copy_subdirectory(int from, int to, const char *name, uint32_t first_id)
+static int copy_directory(int from, int to, const LowerIds *ids);
+
+static int copy_subdirectory(int from, int to, const char *name, const LowerIds *ids)
 {
         _cleanup_close_ int below = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_close_ int made = -EBADF;
@@ -56,7 +61,7 @@ static int copy_subdirectory(int from, int to, const char *name, uint32_t first_
         if (below < 0 || mkdirat(to, name, 0700) < 0)
                 return -errno;
         made = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return made < 0 ? -errno : copy_directory(below, made, first_id);
+        return made < 0 ? -errno : copy_directory(below, made, ids);
 }
 
 static int copy_link(int from, int to, const char *name)
@@ -84,7 +89,7 @@ static int copy_file(int from, int to, const char *name)
 }
 
 /* Owner first, for a chown takes away what a chmod gave. */
-static int copy_entry(int from, int to, const char *name, uint32_t first_id)
+static int copy_entry(int from, int to, const char *name, const LowerIds *ids)
 {
         struct stat st;
         int r;
@@ -92,14 +97,14 @@ static int copy_entry(int from, int to, const char *name, uint32_t first_id)
         if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         if (S_ISDIR(st.st_mode))
-                r = copy_subdirectory(from, to, name, first_id);
+                r = copy_subdirectory(from, to, name, ids);
         else if (S_ISLNK(st.st_mode))
                 r = copy_link(from, to, name);
         else
                 r = copy_file(from, to, name);
         if (r < 0)
                 return r;
-        if (fchownat(to, name, first_id + st.st_uid, first_id + st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fchownat(to, name, map(ids, st.st_uid), map(ids, st.st_gid), AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         return !S_ISLNK(st.st_mode) && fchmodat(to, name, st.st_mode & 07777, 0) < 0 ? -errno : 0;
 }
@@ -110,7 +115,7 @@ static void closedirp(DIR **d)
                 closedir(*d);
 }
 
-static int copy_directory(int from, int to, uint32_t first_id)
+static int copy_directory(int from, int to, const LowerIds *ids)
 {
         int fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
         _cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -130,13 +135,13 @@ static int copy_directory(int from, int to, uint32_t first_id)
                         return -errno;
                 if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
                         continue;
-                r = copy_entry(from, to, entry->d_name, first_id);
+                r = copy_entry(from, to, entry->d_name, ids);
                 if (r < 0)
                         return r;
         }
 }
 
-int lower_copied(int tree_fd, uint32_t first_id, uint64_t bytes_max, uint64_t inodes_max, bool read_only,
+int lower_copied(int tree_fd, const LowerIds *ids, uint64_t bytes_max, uint64_t inodes_max, bool read_only,
                  int *ret)
 {
         struct mount_attr attr = { .attr_set = read_only ? MOUNT_ATTR_RDONLY : 0 };
@@ -145,10 +150,10 @@ int lower_copied(int tree_fd, uint32_t first_id, uint64_t bytes_max, uint64_t in
         int r = from < 0 ? -errno : new_tmpfs(bytes_max, inodes_max, &tree);
 
         if (r >= 0)
-                r = copy_directory(from, tree, first_id);
+                r = copy_directory(from, tree, ids);
         if (r < 0)
                 return r;
-        if (fchownat(tree, ".", first_id, first_id, 0) < 0 ||
+        if (fchownat(tree, ".", ids->first, ids->first, 0) < 0 ||
             mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return -errno;
         *ret = TAKE_FD(tree);

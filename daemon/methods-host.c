@@ -38,7 +38,8 @@ static struct json_object *host(const Methods *m)
         host_look(m->host, &facts);
         describe_put_text(o, "version", NSROOT_VERSION);
         describe_put_text(o, "kernel", facts.kernel);
-        describe_put_flag(o, "userNamespaces", facts.user_namespaces);
+        describe_put_flag(o, "userNamespaces", facts.obstacle == USERNS_NO_OBSTACLE);
+        describe_put_text(o, "userNamespacesObstacle", userns_obstacle_name(facts.obstacle));
         describe_put_flag(o, "overlay", facts.overlay);
         if (facts.idmapped_mounts >= 0)
                 describe_put_flag(o, "idmappedMounts", facts.idmapped_mounts > 0);

@@ -13,12 +13,13 @@ typedef struct ChildPlan {
         uint32_t *has_own_table; /* shared with the daemon, which waits for it (futex(2)) to become 1 */
         bool read_only;
         bool plain_root;       /* the root is what was attached, and no overlay over it */
+        uint32_t only_id;      /* 0: there is a user namespace; else there is none, and this uid and gid */
         unsigned processors;   /* how many the host may have, for their masks */
         char oom_score_adj[8]; /* as the kernel reads it */
         const char *hostname;
         uint64_t storage_max, storage_inodes;
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
-        char shm[64];
+        char shm[64], pts[80];
 } ChildPlan;
 
 /* A command, as an order: the structure and the strings that follow it. */

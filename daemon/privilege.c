@@ -11,9 +11,10 @@ static const cap_value_t needed[] = {
         CAP_SYS_ADMIN,    CAP_SETUID, CAP_SETGID, CAP_CHOWN,
         CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL,   CAP_SETPCAP,
 };
-/* Kept where it is there (in a container it may not be): a session cannot take back an oom_score_adj that
- * this set. */
-static const cap_value_t welcome[] = { CAP_SYS_RESOURCE };
+/* Kept where they are there (in a container they may not be): a session cannot take back an oom_score_adj
+ * that the first set; the second is for the loopback interface of one that has no user namespace, and
+ * whether there are any may change while we run. */
+static const cap_value_t welcome[] = { CAP_SYS_RESOURCE, CAP_NET_ADMIN };
 
 static void cap_freep(cap_t *c)
 {

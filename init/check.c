@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -88,13 +89,13 @@ static bool is_cpu_mask(const char *path)
         return streq(path, PROFILE_CPU_MASK_SUFFIX);
 }
 
-/* What a mount at that path must have at least; false for one that should not be there. */
 /* The one mount whose kind depends on the host. */
 static bool root_is_expected(const Mount *m, const OrderHello *hello)
 {
         return streq(m->type, hello->plain_root ? "tmpfs" : "overlay");
 }
 
+/* What a mount at that path must have at least; false for one that should not be there. */
 static bool expected(const Mount *m, const OrderHello *hello, unsigned *ret_flags, size_t *ret_index)
 {
         for (size_t i = 0; i < ELEMENTSOF(mounts); i++) {
@@ -129,6 +130,23 @@ static int read_mountinfo(char *buffer)
                 return -E2BIG;
         buffer[length] = '\0';
         return 0;
+}
+
+/* That what exists is read-only: the mount in its place, whichever that is. */
+static bool all_read_only(Failure *f)
+{
+        struct statfs fs;
+
+        for (size_t i = 0; i < ELEMENTSOF(read_only); i++) {
+                if (statfs(read_only[i], &fs) < 0) {
+                        if (errno == ENOENT)
+                                continue;
+                        return fail(f, STEP_READ_ONLY, (uint32_t)i, errno);
+                }
+                if (!(fs.f_flags & ST_RDONLY))
+                        return fail(f, STEP_READ_ONLY, (uint32_t)i, EPERM);
+        }
+        return true;
 }
 
 /* That what exists is covered: a mask is a mount of its own exactly if its inode is not procfs' or sysfs'
@@ -173,26 +191,29 @@ static bool check_mounts(const OrderHello *hello, Failure *f)
         for (size_t i = 0; i < ELEMENTSOF(mounts); i++)
                 if (!seen[i])
                         return fail(f, STEP_CHECK_MOUNTS, (uint32_t)i, ENOENT);
-        return all_covered(f);
+        return all_covered(f) && all_read_only(f);
 }
 
-static bool check_namespaces(const OrderHello *hello, Failure *f)
+/* Each is the session's own, but for the user namespace, the first, where it has none: a kernel that knows
+ * none has no such file, for the daemon neither. */
+static bool check_namespaces(const Init *init, const OrderHello *hello, Failure *f)
 {
 #define X(kind) "/proc/self/ns/" #kind,
         static const char *const kinds[] = { PROFILE_NAMESPACES(X) };
 #undef X
-        struct stat st;
-
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
-                if (stat(kinds[i], &st) < 0)
+                bool shared = i == 0 && init->only_id;
+                struct stat st = {};
+
+                if (stat(kinds[i], &st) < 0 && !(shared && errno == ENOENT))
                         return fail(f, STEP_CHECK_NAMESPACES, (uint32_t)i, errno);
-                if (st.st_ino == hello->daemon_namespaces[i])
+                if ((st.st_ino == hello->daemon_namespaces[i]) != shared)
                         return fail(f, STEP_CHECK_NAMESPACES, (uint32_t)i, EPERM);
         }
         return true;
 }
 
-bool check_session(const OrderHello *hello, Failure *f)
+bool check_session(const Init *init, const OrderHello *hello, Failure *f)
 {
-        return check_namespaces(hello, f) && check_mounts(hello, f);
+        return check_namespaces(init, hello, f) && check_mounts(hello, f);
 }

@@ -62,7 +62,8 @@ void commands_start(Init *init, OrderMessage *m)
         uint64_t id = m->header->command;
         Running running;
         Failure f;
-        bool ok = job_parse(m, &job, &f) && prepare(init, &job, &f) && spawn(init, &job, &running, &f);
+        bool ok = job_parse(m, init->only_id, &job, &f) && prepare(init, &job, &f) &&
+                  spawn(init, &job, &running, &f);
 
         if (ok)
                 on_started(init, &job, id, &running);

@@ -23,6 +23,8 @@ typedef struct Init {
         int control; /* the order socket */
         int signals; /* a signalfd of SIGCHLD and SIGTERM */
         bool read_only;
+        uint32_t only_id; /* 0: a user namespace is the session's; else none, and this is its one uid and gid
+                           */
         struct sock_fprog filters[PROFILE_SECCOMP_FILTERS]; /* mapped, never written */
         uint64_t inherited_filters;
         Command commands[COMMANDS_MAX];
@@ -68,7 +70,7 @@ bool setup_process(Init *init, Failure *f);
 bool setup_hello(Init *init, Failure *f);
 
 /* check.c: reads the session's namespaces and mounts back from the kernel. */
-bool check_session(const OrderHello *hello, Failure *f);
+bool check_session(const Init *init, const OrderHello *hello, Failure *f);
 
 /* user.c: who a command runs as, by the root's own /etc/passwd and /etc/group. */
 typedef struct User {
@@ -96,8 +98,8 @@ typedef struct Job {
         char home[sizeof("HOME=") + 256], user_entry[sizeof("USER=") + 64];
 } Job;
 
-/* job.c: takes an order apart; the message's descriptors are the job's afterwards. */
-bool job_parse(OrderMessage *m, Job *ret, Failure *f);
+/* job.c: takes an order apart; the message's descriptors are the job's afterwards. only_id: as Init's. */
+bool job_parse(OrderMessage *m, uint32_t only_id, Job *ret, Failure *f);
 void job_done(Job *job);
 
 /* A command that runs: its exec has succeeded. */
@@ -112,5 +114,7 @@ bool spawn(const Init *init, Job *job, Running *ret, Failure *f);
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */
 bool profile_check(const Init *init, const Job *job, Failure *f);
+/* The same of nsroot-init itself: who it is, and which capabilities it has. */
+bool profile_check_init(const Init *init, Failure *f);
 /* Notes how many seccomp filters the daemon's unit gave us: a command has those and the session's. */
 bool profile_count_filters(Init *init, Failure *f);

@@ -1,6 +1,7 @@
 /* An order to spawn, taken apart: strings, environment, user, descriptors. The daemon made it, but what is
  * in it came from a client: nothing is believed that is not within the message. */
 #include "init.h"
+#include "text.h"
 
 /* The string at *cursor, which moves behind its NUL; NULL where there is none within the blob. */
 static char *next_string(const char **cursor, const char *end)
@@ -81,7 +82,26 @@ static bool take_descriptors(OrderMessage *m, Job *job)
         return true;
 }
 
-bool job_parse(OrderMessage *m, Job *ret, Failure *f)
+/* Where there is one id only, it is whoever is root elsewhere, with root's home; nobody else can be had. It
+ * has no name in the root's files. */
+static int resolve(const char *user, uint32_t only_id, User *ret)
+{
+        User u;
+        int r = user_resolve(user, &u);
+
+        if (r < 0)
+                return r;
+        if (only_id && (u.uid != 0 || u.gid != 0))
+                return -EOPNOTSUPP;
+        if (only_id) {
+                u.uid = u.gid = only_id;
+                put_number(u.name, only_id);
+        }
+        *ret = u;
+        return 0;
+}
+
+bool job_parse(OrderMessage *m, uint32_t only_id, Job *ret, Failure *f)
 {
         const char *cursor = m->blob, *end = m->blob + m->blob_size, *user;
         int r;
@@ -92,7 +112,7 @@ bool job_parse(OrderMessage *m, Job *ret, Failure *f)
             !parse_list(&cursor, end, ret->order.envc, ret->envp) || !(user = next_string(&cursor, end)) ||
             !(ret->directory = next_string(&cursor, end)))
                 return fail(f, STEP_ORDER, 0, EBADMSG);
-        r = user_resolve(user, &ret->user);
+        r = resolve(user, only_id, &ret->user);
         if (r < 0)
                 return fail(f, STEP_USER, 0, r);
         return complete_environment(ret) || fail(f, STEP_ORDER, 0, E2BIG);

@@ -2,7 +2,6 @@
  * difference from the profile of SECURITY.md is named and ends the command before it begins. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -114,36 +113,69 @@ bool profile_count_filters(Init *init, Failure *f)
         return true;
 }
 
+/* Who a process is, and what it may do as that. */
+typedef struct Identity {
+        uint32_t uid, gid;
+        uint64_t caps, bounding;
+} Identity;
+
+/* From one check up to another. */
+static bool all_hold(const bool *holds, Check first, Check end, Failure *f)
+{
+        for (Check i = first; i < end; i++)
+                if (!holds[i])
+                        return fail(f, STEP_CHECK, i, EPERM);
+        return true;
+}
+
+static bool is_identity(const char *status, const Identity *who, Failure *f)
+{
+        const bool holds[] = {
+                [CHECK_UIDS] = all_four(status, "Uid", who->uid),
+                [CHECK_GIDS] = all_four(status, "Gid", who->gid),
+                [CHECK_GROUPS] = no_groups(status),
+                [CHECK_CAP_INHERITABLE] = status_is(status, "CapInh", 0, 16),
+                [CHECK_CAP_PERMITTED] = status_is(status, "CapPrm", who->caps, 16),
+                [CHECK_CAP_EFFECTIVE] = status_is(status, "CapEff", who->caps, 16),
+                [CHECK_CAP_BOUNDING] = status_is(status, "CapBnd", who->bounding, 16),
+                [CHECK_CAP_AMBIENT] = status_is(status, "CapAmb", 0, 16),
+                [CHECK_NO_NEW_PRIVS] = status_is(status, "NoNewPrivs", 1, 10),
+        };
+
+        return all_hold(holds, CHECK_UIDS, ELEMENTSOF(holds), f);
+}
+
+bool profile_check_init(const Init *init, Failure *f)
+{
+        const Identity root = { .caps = PROFILE_INIT_CAPS, .bounding = PROFILE_CAPS };
+        const Identity only = { .uid = init->only_id, .gid = init->only_id };
+        char s[STATUS_MAX + 1];
+        int r = read_status(s);
+
+        if (r < 0)
+                return fail(f, STEP_CHECK, CHECK_UIDS, r);
+        return is_identity(s, init->only_id ? &only : &root, f);
+}
+
 bool profile_check(const Init *init, const Job *job, Failure *f)
 {
         bool root = job->user.uid == 0;
         uint64_t caps = root ? PROFILE_CAPS : 0;
+        const Identity user = { job->user.uid, job->user.gid, caps, caps };
         char s[STATUS_MAX + 1];
         int r = read_status(s);
 
         if (r < 0)
                 return fail(f, STEP_CHECK, CHECK_UIDS, r);
         const bool holds[CHECKS_COUNT] = {
-                [CHECK_UIDS] = all_four(s, "Uid", job->user.uid),
-                [CHECK_GIDS] = all_four(s, "Gid", job->user.gid),
-                [CHECK_GROUPS] = no_groups(s),
-                [CHECK_CAP_INHERITABLE] = status_is(s, "CapInh", 0, 16),
-                [CHECK_CAP_PERMITTED] = status_is(s, "CapPrm", caps, 16),
-                [CHECK_CAP_EFFECTIVE] = status_is(s, "CapEff", caps, 16),
-                [CHECK_CAP_BOUNDING] = status_is(s, "CapBnd", caps, 16),
-                [CHECK_CAP_AMBIENT] = status_is(s, "CapAmb", 0, 16),
-                [CHECK_NO_NEW_PRIVS] = status_is(s, "NoNewPrivs", 1, 10),
                 [CHECK_SECCOMP_MODE] = status_is(s, "Seccomp", 2, 10),
                 [CHECK_SECCOMP_FILTERS] =
                         status_is(s, FILTERS, init->inherited_filters + PROFILE_SECCOMP_FILTERS, 10),
-                [CHECK_SECUREBITS] =
-                        prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == (root ? SECUREBITS_ROOT : SECUREBITS_USER),
+                [CHECK_SECUREBITS] = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) ==
+                                     (root ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER),
                 [CHECK_DESCRIPTORS] = only_stdio_is_open(),
                 [CHECK_LIMITS] = limits_hold(job),
                 [CHECK_UMASK] = status_is(s, "Umask", 022, 8),
         };
-        for (uint32_t i = 0; i < CHECKS_COUNT; i++)
-                if (!holds[i])
-                        return fail(f, STEP_CHECK, i, EPERM);
-        return true;
+        return is_identity(s, &user, f) && all_hold(holds, CHECK_SECCOMP_MODE, CHECKS_COUNT, f);
 }

@@ -15,14 +15,21 @@
 /* Before anything else: not to be traced, and nothing of it to be read, by anyone in the session. */
 static bool protect(Failure *f)
 {
-        int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NAME, "nsroot-init", 0, 0, 0) < 0 ||
-                                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-                        ? -errno
-                        : caps_drop_bounding(~PROFILE_CAPS);
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NAME, "nsroot-init", 0, 0, 0) < 0 ||
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return fail(f, STEP_INIT_CAPS, 0, errno);
+        return true;
+}
+
+/* Without a user namespace there has been nothing since the exec, and nothing could be changed; either way
+ * it is read back. */
+static bool reduce_capabilities(const Init *init, Failure *f)
+{
+        int r = init->only_id ? 0 : caps_drop_bounding(~PROFILE_CAPS);
 
         if (r >= 0)
-                r = caps_set(PROFILE_INIT_CAPS);
-        return r >= 0 || fail(f, STEP_INIT_CAPS, 0, r);
+                r = caps_set(init->only_id ? 0 : PROFILE_INIT_CAPS);
+        return r >= 0 ? profile_check_init(init, f) : fail(f, STEP_INIT_CAPS, 0, r);
 }
 
 /* 0, 1 and 2 are the session's null device: what a command gets that was given nothing. */
@@ -95,7 +102,9 @@ static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
         order_copy(m, &hello, sizeof(hello));
         if (hello.version != ORDER_VERSION)
                 return fail(f, STEP_HELLO, 0, EPROTO);
-        if (!map_filters(init, &hello, m->fds[0], f) || !check_session(&hello, f))
+        init->only_id = hello.only_id;
+        if (!reduce_capabilities(init, f) || !map_filters(init, &hello, m->fds[0], f) ||
+            !check_session(init, &hello, f))
                 return false;
         event_send(init, &reply, sizeof(reply), NULL, 0);
         return true;

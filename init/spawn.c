@@ -65,15 +65,25 @@ static int do_limits(Spawn *s)
         return 0;
 }
 
+/* Where the session has one id only, nsroot-init has had nothing else since its exec (daemon/child.c): there
+ * is nothing to give up in this step and the two below, and nobody who could. What holds is read back. */
+static bool is_bound(const Spawn *s)
+{
+        return s->init->only_id != 0;
+}
+
 static int do_bounding(Spawn *s)
 {
-        return s->job->user.uid == 0 ? 0 : caps_drop_bounding(PROFILE_CAPS);
+        return is_bound(s) || s->job->user.uid == 0 ? 0 : caps_drop_bounding(PROFILE_CAPS);
 }
 
 static int do_securebits(Spawn *s)
 {
-        return check(prctl(PR_SET_SECUREBITS, s->job->user.uid == 0 ? SECUREBITS_ROOT : SECUREBITS_USER, 0,
-                           0, 0));
+        if (is_bound(s))
+                return 0;
+        return check(prctl(PR_SET_SECUREBITS,
+                           s->job->user.uid == 0 ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER, 0, 0,
+                           0));
 }
 
 static int do_become(Spawn *s)
@@ -81,6 +91,8 @@ static int do_become(Spawn *s)
         uid_t uid = s->job->user.uid;
         gid_t gid = s->job->user.gid;
 
+        if (is_bound(s))
+                return 0;
         if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
             syscall(SYS_setresuid, uid, uid, uid) < 0)
                 return -errno;

@@ -9,8 +9,6 @@
 
 #include "text.h"
 
-#define TTY_GROUP 5
-
 static int check(long r)
 {
         return r < 0 ? -errno : 0;
@@ -37,7 +35,7 @@ static int open_slave(const Job *job, int master, int *ret)
         if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCSWINSZ, &size) < 0)
                 return -errno;
         slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-        if (slave < 0 || fchown(slave, job->user.uid, TTY_GROUP) < 0)
+        if (slave < 0 || fchown(slave, job->user.uid, (gid_t)-1) < 0) /* the group is the mount's */
                 return -errno;
         *ret = TAKE_FD(slave);
         return 0;

@@ -22,6 +22,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 USER = 2001    # uids that no password database needs to know
 OTHER = 2002
 SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:")
+NO_NAMESPACES = ["/usr/bin/python3", str(CHECKOUT / "tests/no_namespaces.py")]  # a wrapper, see there
 BUSYBOX = """\
 [Root busybox]
 Source=

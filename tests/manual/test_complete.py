@@ -373,7 +373,8 @@ def test_members_that_are_not_supported_yet_are_absent_and_the_others_are_not(pr
     }
     depends = {"controlGroup", "signal", "coreDumped", "failedStep", "errnoName", "memoryPeakBytes", "tasksPeak",
                "idmappedMounts", "descriptorStoreMax", "fileSizeMaxBytes", "memoryMaxBytes", "tasksMax",
-               "cpuQuotaPercent", "cpuTimeMaxUSec", "runtimeMaxUSec", "cpuWeight", "ioWeight", "defaultArguments", "defaultEnvironment", "stateFreeBytes"}
+               "cpuQuotaPercent", "cpuTimeMaxUSec", "runtimeMaxUSec", "cpuWeight", "ioWeight", "defaultArguments", "defaultEnvironment", "stateFreeBytes",
+               "userNamespacesObstacle"}
     for kind, values in seen.items():
         item = named(protocol, "org.nsroot.root" if kind == "Root" else "org.nsroot.session", "Vt")[kind]
         found = {key for value in values for key in value}

@@ -223,26 +223,63 @@ def test_doctor_finds_nothing_less_here_than_what_came_with_a_newer_kernel(bed):
     assert "of memory" in checks["limits"]["detail"] and "512 tasks" in checks["limits"]["detail"]
 
 
-def test_doctor_says_when_user_namespaces_are_switched_off(bed):
-    """On the whole machine, while nsrootd runs and when it does not."""
+@pytest.fixture
+def no_user_namespaces(bed):
+    """Switched off, for all of the machine, while nsrootd runs."""
     before = bed.run("cat", "/proc/sys/user/max_user_namespaces").stdout.strip()
     bed.shell("echo 0 >/proc/sys/user/max_user_namespaces", check=True)
-    try:
-        while_it_runs = doctor(bed)["user-namespaces"]
-        run = bed.user(f"{RUN} true")
-        bed.shell("systemctl restart nsrootd.service", check=True)
-        after_a_restart = doctor(bed)
-        without = doctor(bed, "--socket /nowhere")["user-namespaces"]
-    finally:
-        bed.shell(f"echo {before} >/proc/sys/user/max_user_namespaces", check=True)
-    assert run.returncode == 125
+    yield
+    bed.shell(f"echo {before} >/proc/sys/user/max_user_namespaces", check=True)
+    assert bed.user(f"{RUN} id -u").stdout == "0\n", "there they are again"
+    assert doctor(bed)["user-namespaces"]["status"] == "ok"
+
+
+def test_doctor_says_when_user_namespaces_are_switched_off(bed, no_user_namespaces):
+    while_it_runs = doctor(bed)["user-namespaces"]
+    bed.shell("systemctl restart nsrootd.service", check=True)
+    after_a_restart = doctor(bed)
+    without = doctor(bed, "--socket /nowhere")["user-namespaces"]
     for check in (while_it_runs, after_a_restart["user-namespaces"], without):
-        assert check["status"] == "missing" and "user.max_user_namespaces=0" in check["detail"], check
-        assert "sysctl" in check["advice"]
+        assert check["status"] == "degraded" and "user.max_user_namespaces=0" in check["detail"], check
+        assert "one uid" in check["detail"] and "sysctl" in check["advice"]
     assert "idmapped-mounts" not in after_a_restart, "nobody could try"
-    checks = doctor(bed)
-    assert checks["user-namespaces"]["status"] == checks["idmapped-mounts"]["status"] == "ok"
-    assert bed.user(f"{RUN} true").returncode == 0
+
+
+def test_without_user_namespaces_a_session_is_one_unprivileged_uid(bed, no_user_namespaces):
+    """Of a daemon that is the machine's own root, and whose child could do everything up to its last step."""
+    limits = "grep -r . /proc/sys/user | grep -v max_user_namespaces"
+    before = bed.shell(limits).stdout
+    status = bed.user(f"{RUN} cat /proc/self/status").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    uid = fields["Uid"].split()[0]
+    assert int(uid) >= 524288 and fields["Uid"].split() == fields["Gid"].split() == [uid] * 4 and not fields["Groups"].strip()
+    assert {fields[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
+    assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
+    script = ("touch /x /etc/x /root/x /dev/x && rm /bin/vi && ip addr show lo | grep -q 127.0.0.1 && grep \" / /\" /proc/mounts; "
+              "for f in kernel/core_pattern user/max_mnt_namespaces vm/drop_caches; do (echo 1 >/proc/sys/$f) && echo $f; done; "
+              "(unshare -m true || unshare -U true || mount -t tmpfs x /tmp || chroot / true || mknod /b b 8 0) && echo powers; "
+              "kill -9 1; cat /proc/1/environ; id -u")
+    done = bed.user(f"{RUN} sh -c '{script}' 2>/dev/null")
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("nsroot / tmpfs rw,nosuid,nodev,") and len(rest) == 1 and int(rest[0]) >= 524288, done.stdout
+    refused = bed.user("nsrootctl run -u nobody -- true")
+    assert refused.returncode == 125 and "no user namespaces" in refused.stderr
+    assert bed.user("nsrootctl run --read-only -- touch /x").returncode == 1
+    assert bed.shell(limits).stdout == before
+    assert bed.shell("journalctl -u nsrootd --no-pager -o cat | grep -c 'no user namespaces (user.max'").stdout.strip() != "0"
+
+
+def test_without_user_namespaces_a_session_has_its_limits_and_survives_a_restart(bed, no_user_namespaces, little_memory):
+    id = detach(bed, "sleep 300")
+    assert bed.run("cat", f"{SESSIONS}/user-2001/{id}/memory.max").stdout.strip() == str(64 << 20)
+    bed.shell("systemctl restart nsrootd.service; kill -9 $(systemctl show -P MainPID nsrootd.service)", check=True)
+    assert until(lambda: id in bed.user("nsrootctl list -q").stdout)
+    assert int(bed.user(f"nsrootctl exec {id} -- id -u").stdout) >= 524288
+    assert "no user namespaces" in bed.user(f"nsrootctl exec -u nobody {id} -- id").stderr
+    bed.user(f"nsrootctl stop --timeout 0 {id}", check=True)
+    assert until(lambda: not bed.inits())
+    result, done = result_of(bed, "dd if=/dev/zero of=/dev/null bs=200M count=1")
+    assert result["cause"] == "outOfMemory" and done.returncode == 137
 
 
 def test_doctor_knows_a_tmpfs_of_this_kernel_from_an_overlay(bed):

@@ -316,16 +316,26 @@ static void none_known(Evidence *e)
         e->machine.max_user_namespaces = -1;
 }
 
+#define WITHOUT(obstacle) "{'host': {'userNamespaces': false, 'userNamespacesObstacle': '" obstacle "'}}"
+
 Test(doctor_checks, knows_by_what_user_namespaces_are_off)
 {
         EXPECT_OK("user-namespaces", "nsrootd may make them", .change = none_known);
         EXPECT_OK("user-namespaces", "allows 100", NO_ANSWER);
-        EXPECT_MISSING("user-namespaces", "user.max_user_namespaces=0", "sysctl",
-                       .described = "{'host': {'userNamespaces': false}}");
-        EXPECT_MISSING("user-namespaces", "user.max_user_namespaces=0", "sysctl", NO_ANSWER,
-                       .change = none_allowed);
-        EXPECT_MISSING("user-namespaces", "the kernel has none", "CONFIG_USER_NS", NO_ANSWER,
-                       .change = no_user_namespaces);
+        EXPECT_DEGRADED("user-namespaces", "user.max_user_namespaces=0: a session has one uid", "sysctl",
+                        .described = WITHOUT("sysctl"));
+        EXPECT_DEGRADED("user-namespaces", "the kernel has none", "CONFIG_USER_NS",
+                        .described = WITHOUT("kernel"));
+        EXPECT_DEGRADED("user-namespaces", "nsrootd may not make them", "security module",
+                        .described = WITHOUT("forbidden"));
+        EXPECT_DEGRADED("user-namespaces", "nsrootd may not make them", "security module",
+                        .described = WITHOUT("something new"));
+        EXPECT_DEGRADED("user-namespaces", "nsrootd may not make them", "security module",
+                        .described = "{'host': {'userNamespaces': false}}");
+        EXPECT_DEGRADED("user-namespaces", "user.max_user_namespaces=0", "sysctl", NO_ANSWER,
+                        .change = none_allowed);
+        EXPECT_DEGRADED("user-namespaces", "the kernel has none", "CONFIG_USER_NS", NO_ANSWER,
+                        .change = no_user_namespaces);
         EXPECT_SKIPPED("user-namespaces", NO_ANSWER, .change = none_known);
 }
 

@@ -94,7 +94,9 @@ Test(step, hints)
         expect_hint(STEP_SYS, EPERM, "/sys");
         expect_hint(STEP_OVERLAY, ENODEV, "overlay");
         expect_hint(STEP_FORK, EAGAIN, "tasks");
-        expect_hint(STEP_LOOPBACK, EPERM, "security module");
+        expect_hint(STEP_LOOPBACK, EPERM, "CAP_NET_ADMIN");
+        expect_hint(STEP_HOSTNAME, EPERM, "security module");
+        expect_hint(STEP_USER, EOPNOTSUPP, "only the user");
         expect_hint(STEP_SHM, ENOMEM, "memory");
         cr_expect_null(step_hint(STEP_LOOPBACK, EBUSY), "the errno says it all");
         cr_expect_null(step_hint(STEP_FORK, ENODEV), "an overlay's");

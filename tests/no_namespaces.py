@@ -1,7 +1,7 @@
-"""no_namespaces.py COMMAND...: runs it where the kernel gives nobody a user namespace.
+"""no_namespaces.py [MAX] COMMAND...: runs it where the kernel gives nobody a user namespace, or only MAX.
 
-That is in a user namespace which maps every id to itself, and whose own user.max_user_namespaces is 0: root in it is as
-good as root, but for what only the first user namespace may do.
+That is in a user namespace which maps every id to itself, and whose own user.max_user_namespaces is that: root in it is
+as good as root, but for what only the first user namespace may do.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ def map_ids(pid, ready):
             f.write(ALL)
 
 
-def enter():
+def enter(maximum):
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -37,8 +37,9 @@ def enter():
     if os.waitpid(pid, 0)[1] != 0:
         raise OSError("the ids are not mapped")
     with open("/proc/sys/user/max_user_namespaces", "w") as f:
-        f.write("0")
+        f.write(maximum)
 
 
-enter()
-os.execvp(sys.argv[1], sys.argv[1:])
+command = sys.argv[1:]
+enter(command.pop(0) if command[0].isdigit() else "0")
+os.execvp(command[0], command)

@@ -34,7 +34,7 @@
 
 #define CHILD_STEPS(X)                                                                                      \
         X(WAIT, wait, "wait for the daemon")                                                                \
-        X(CGROUP, cgroup, "unshare the cgroup namespace")                                                   \
+        X(CGROUP, cgroup, "enter its cgroup and cgroup namespace")                                          \
         X(IDS, ids, "become root of the session")                                                           \
         X(PROCESS, process, "reset the process")                                                            \
         X(PRIVATE, private, "make mounts private")                                                          \
@@ -119,7 +119,8 @@ typedef enum Check {
 } Check;
 
 typedef enum OrderType {
-        ORDER_GO = 1, /* to the child: the id maps are written; with the cached root's mount */
+        ORDER_GO = 1, /* to the child: the id maps are written; with the cached root's mount, and the file by
+                         which to enter another cgroup, if it is to */
         ORDER_HELLO,  /* to init, first */
         ORDER_SPAWN,  /* run a command */
         ORDER_SIGNAL, /* signal one, or everything */

@@ -87,6 +87,7 @@ static const struct {
         { STEP_CLONE,    EAGAIN,     "the host's, or nsrootd's own, limit on processes is reached"              },
         { STEP_MAPS,     EPERM,      "nsrootd lacks CAP_SETUID or CAP_SETGID over its own user namespace"       },
         { STEP_TREE,     EPERM,      "nsrootd lacks CAP_SYS_ADMIN over the state directory's filesystem"        },
+        { STEP_CGROUP,   ENODEV,     "somebody has removed it meanwhile, as its owner may"                      },
         { STEP_CGROUP,   ENOSPC,     "user.max_cgroup_namespaces is reached: raise it with sysctl"              },
         { STEP_CGROUP,   EINVAL,     "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"                    },
         { STEP_LOWER,    EINVAL,

@@ -10,7 +10,7 @@
 static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
 {
         _cleanup_free_ char *text = NULL;
-        int r = read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL);
+        int r = fd < 0 ? -ENODATA : read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL);
 
         if (r < 0)
                 return r == -ENOENT ? -ENODATA : r;
@@ -44,7 +44,7 @@ int cgroup_tasks_peak(const Cgroup *g, uint64_t *ret)
 
 int cgroup_oom_kills(const Cgroup *g, uint64_t *ret)
 {
-        return read_number(cgroup_fd(g), "memory.events", "oom_kill ", ret);
+        return read_number(cgroup_memory_fd(g), "memory.events", "oom_kill ", ret);
 }
 
 /* The sum of all numbers after a key such as "rbytes=", wherever it stands. */

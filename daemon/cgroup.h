@@ -3,17 +3,11 @@
  * controllers; knows no session. */
 #pragma once
 
+#include "cgroup-parse.h"
 #include "limit.h"
 
 typedef struct Cgroups Cgroups;
 typedef struct Cgroup Cgroup;
-
-typedef enum CgroupController {
-        CGROUP_MEMORY = 1 << 0,
-        CGROUP_PIDS = 1 << 1,
-        CGROUP_CPU = 1 << 2,
-        CGROUP_IO = 1 << 3,
-} CgroupController;
 
 /* Finds the node: `configured` (a path below the cgroup2 mount), or nsrootd-sessions.service beside our own
  * unit when systemd started us (from /proc/self/cgroup), or `fallback_name` made below our own cgroup.
@@ -35,6 +29,16 @@ int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *i
                Cgroup **ret);
 /* The one that an earlier daemon made. -ENOENT: it is not there. */
 int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret);
+/* Makes nsrootd-ID below a cgroup that is somebody else's, by its path below the mount; it has no
+ * controllers and no limits there. Its owner may remove it, freeze it and take processes out of it at any
+ * time, and all he loses is his. A child has to enter it by itself (cgroup_open_entry): if it were cloned
+ * into it, whoever may freeze it could keep us waiting. -ENOENT: there is no such cgroup (any more);
+ * -EAGAIN: it may have no more below it; -EOPNOTSUPP: no process can be below it (see cgroup.type). */
+int cgroup_new_at(Cgroups *c, const char *parent, const char *id, Cgroup **ret);
+/* The one of that path, which an earlier daemon made so. */
+int cgroup_find_at(Cgroups *c, const char *path, Cgroup **ret);
+bool cgroup_is_elsewhere(const Cgroup *g); /* made so */
+int cgroup_open_entry(const Cgroup *g);    /* its cgroup.procs for writing; the caller's */
 Cgroup *cgroup_leave(Cgroup *g); /* frees it, and leaves the directory to the next daemon; returns NULL */
 /* Removes the directory (again a little later if it is still busy: cgroups_sweep), and the user's when it
  * was the last. */
@@ -48,7 +52,10 @@ int cgroup_freeze(Cgroup *g, bool frozen); /* cgroup.freeze; -EOPNOTSUPP before 
 int cgroup_cpu_time(const Cgroup *g, uint64_t *ret_user_usec, uint64_t *ret_system_usec);
 int cgroup_memory_peak(const Cgroup *g, uint64_t *ret);
 int cgroup_tasks_peak(const Cgroup *g, uint64_t *ret);
-int cgroup_oom_kills(const Cgroup *g, uint64_t *ret); /* memory.events' oom_kill */
+/* memory.events' oom_kill: its own, or, of one that is elsewhere, that of the nearest above it that has one,
+ * which counts others too. */
+int cgroup_oom_kills(const Cgroup *g, uint64_t *ret);
+int cgroup_memory_fd(const Cgroup *g); /* whose memory.events that is; negative: nobody's */
 
 /* What it uses now and has used; UINT64_MAX where this host does not say. */
 typedef struct CgroupUsage {
@@ -61,14 +68,3 @@ size_t cgroups_sweep(Cgroups *c);
 /* The holder's part (nsrootd --hold-sessions, the one process of nsrootd-sessions.service): moves itself
  * into a leaf below its own cgroup, then enables the controllers for the sessions beside it. */
 int cgroup_hold(void);
-
-/* The pure parts, which are here to be tested. */
-
-/* 1: the line of /proc/PID/mountinfo (proc(5)) is a whole cgroup2 hierarchy, mounted at *ret (the caller's);
- * 0: it is something else. */
-int cgroup_parse_mount(const char *line, char **ret);
-/* The cgroup in v2 that /proc/PID/cgroup names (cgroups(7)), without a slash at its end: the root is "". The
- * caller's. -EOPNOTSUPP: there is none. */
-int cgroup_parse_own(const char *text, char **ret);
-/* "memory pids" to CgroupController bits; those we do not use are left out. */
-unsigned cgroup_parse_controllers(const char *text);

@@ -24,6 +24,7 @@ typedef struct Child {
         const ChildPlan *plan;
         uint32_t index;
         int lower; /* the cached root, mounted for this session's ids; attached by do_lower */
+        int group; /* cgroup.procs of the cgroup it is to be in, or negative: it is there already */
 } Child;
 
 #define COMMON_FLAGS (MS_NOSUID | MS_NODEV)
@@ -77,9 +78,11 @@ static int do_wait(Child *c)
                 return r;
         if (r == 0) /* the daemon is gone, and nobody is there to be told */
                 _exit(EXIT_FAILURE);
-        if (m.header->type != ORDER_GO || m.n_fds != 1)
+        if (m.header->type != ORDER_GO || m.n_fds < 1 || m.n_fds > 2)
                 return -EPROTO;
         c->lower = m.fds[0];
+        if (m.n_fds == 2)
+                c->group = m.fds[1];
         return 0;
 }
 
@@ -87,6 +90,11 @@ static int do_wait(Child *c)
  * it visible. */
 static int do_cgroup(Child *c)
 {
+        if (c->group >= 0) { /* the kernel asks for the rights of who opened it: the daemon's */
+                if (write(c->group, "0", 1) < 0)
+                        return -errno;
+                close(c->group);
+        }
         return check(unshare(CLONE_NEWCGROUP));
 }
 
@@ -443,7 +451,7 @@ void child_run(const ChildPlan *plan)
                 CHILD_STEPS(X)
 #undef X
         };
-        Child c = { .plan = plan, .lower = -EBADF };
+        Child c = { .plan = plan, .lower = -EBADF, .group = -EBADF };
 
         if (take_own_table(plan) < 0 ||
             keep_descriptors(plan) < 0) /* no socket to say it on: the daemon sees the exit */

@@ -5,6 +5,8 @@
 
 #define NAME_MAX_LENGTH 63
 
+const char *const config_charges[] = { [CHARGE_USER] = "user", [CHARGE_CALLER] = "caller", NULL };
+
 bool root_name_is_good(const char *name)
 {
         static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -90,6 +92,9 @@ const ConfigKey config_keys[] = {
 
         OF_USER("Sessions", "SessionsPerUser", KEY_COUNT, sessions_max, "256", 1, MANY,
                  .help = "Sessions a user may have at once."),
+        OF_USER("Sessions", "Charge", KEY_CHOICE, charge, "user", .choices = config_charges, .expects = "user or caller",
+                 .help = "Whose control group a session is charged to: one of its user's, or that of the process that"
+                         " asked for it."),
         SESSIONS("SessionsMax", KEY_COUNT, sessions_max, "2048", 1, 4096,
                  .help = "Sessions of all users together; no more than can be handed on to the next daemon."),
         OF_USER("Sessions", "StartsPerUser", KEY_COUNT, starts_max, "infinity", 1, ANY,

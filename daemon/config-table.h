@@ -11,6 +11,9 @@
 
 extern const ConfigKey config_keys[]; /* ends with a name of NULL */
 
+/* By their place in Charge. */
+extern const char *const config_charges[];
+
 /* What ConditionArchitecture= of systemd.unit(5) calls them; ends with NULL. The second is this machine's.
  */
 extern const char *const config_architectures[];

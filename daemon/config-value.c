@@ -183,6 +183,21 @@ static void print_level(const ConfigKey *key, const void *value, FILE *to)
         fprintf(to, "%s=%s\n", key->name, log_level_name(*(const int *)value));
 }
 
+static int set_choice(const ConfigKey *key, void *value, const char *text)
+{
+        for (int i = 0; key->choices[i]; i++)
+                if (streq(key->choices[i], text)) {
+                        *(int *)value = i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void print_choice(const ConfigKey *key, const void *value, FILE *to)
+{
+        fprintf(to, "%s=%s\n", key->name, key->choices[*(const int *)value]);
+}
+
 /* It can be empty where that is the default. */
 static int set_string(const ConfigKey *key, void *value, const char *text)
 {
@@ -476,6 +491,7 @@ static const Kind kinds[] = {
         [KEY_PERCENT] = NUMBER("a percentage such as 200%", parse_percent, percent_units),
         [KEY_BOOL] = { set_bool, print_bool, .expects = "yes or no", .size = sizeof(bool) },
         [KEY_LEVEL] = { set_level, print_level, .expects = "error, warning, notice, info or debug" },
+        [KEY_CHOICE] = { set_choice, print_choice, .size = sizeof(int) },
         [KEY_STRING] = { set_string, print_string, free_string },
         [KEY_COMMAND] = WORDS(set_command, print_command, "words, with whole quotations"),
         [KEY_ENVIRONMENT] = WORDS(set_environment, print_environment, "words NAME=VALUE"),

@@ -15,6 +15,7 @@ typedef enum KeyKind {
         KEY_PERCENT,     /* uint64_t, "200%" is 200 */
         KEY_BOOL,        /* bool */
         KEY_LEVEL,       /* int, a priority of syslog(3) */
+        KEY_CHOICE,      /* int, the place of a word among the row's choices */
         KEY_STRING,      /* char *, NULL where empty */
         KEY_COMMAND,     /* char **, NULL where empty; the last line counts */
         KEY_ENVIRONMENT, /* char ** of K=V, NULL where empty; lines add up, an empty one starts over */
@@ -43,7 +44,8 @@ typedef struct ConfigKey {
         const char *default_text;
         uint64_t min, max; /* of a number; UINT64_MAX in max: "infinity" is taken too, and is UINT64_MAX */
         bool (*good)(const char *text); /* of a string that is not empty; NULL: any */
-        const char *expects;            /* of a string: what `good` wants, in words */
+        const char *const *choices;     /* of a choice: its words, ended by NULL */
+        const char *expects;            /* of a string or a choice: what is good, in words */
         const char *help;
         bool optional; /* a number that may be left empty: then it is VALUE_UNSET */
 } ConfigKey;

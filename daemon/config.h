@@ -24,14 +24,21 @@ typedef struct IdList {
         size_t n; /* of ids; a word that names nobody here has none */
 } IdList;
 
+/* Whose cgroup a session's is made below. */
+typedef enum Charge {
+        CHARGE_USER,   /* one of its user's, below the node of all sessions */
+        CHARGE_CALLER, /* that of who asked for it: its limits hold then, and its accounts count it */
+} Charge;
+
 /* What one user may have. */
 typedef struct Allowance {
         bool admit, change_roots;
+        int charge; /* a Charge */
         uint64_t connections_max, sessions_max;
-        uint64_t starts_max; /* in each starts_usec */
-        Limits limits;       /* of a session that asks for none */
-        Limits allowed;      /* what it may ask for at most; VALUE_UNSET (config-value.h): as in limits */
-        GroupLimits together;   /* of all his sessions */
+        uint64_t starts_max;  /* in each starts_usec */
+        Limits limits;        /* of a session that asks for none */
+        Limits allowed;       /* what it may ask for at most; VALUE_UNSET (config-value.h): as in limits */
+        GroupLimits together; /* of all his sessions */
 } Allowance;
 
 /* [User NAME] or [Group NAME]: what is said there of an Allowance. */
@@ -71,7 +78,7 @@ typedef struct Config {
         uint64_t id_range_first, id_range_last; /* ids of the host, 524288..1879048191, 65536 a session */
         char *default_root;
         uint64_t stop_timeout_usec, time_limit_grace_usec;
-        uint64_t starts_usec; /* in which a user's starts are counted */
+        uint64_t starts_usec;                 /* in which a user's starts are counted */
         uint64_t remember_usec, remember_max; /* ended sessions */
         /* [Limits], and of the other sections what [User NAME] and [Group NAME] may say too */
         Allowance everybody;

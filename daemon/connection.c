@@ -55,7 +55,6 @@ static Connection *connection_unref(Connection *c)
         sd_event_source_disable_unref(c->timer);
         sd_event_unref(c->event);
         link_free(c->link);
-        close_fd(c->peer.pidfd);
         free(c->refusal);
         free(c);
         return NULL;
@@ -229,7 +228,7 @@ static int add_sources(Connection *c)
 int connection_new(sd_event *event, int fd, const Peer *peer, const ServerLimits *limits,
                    const ConnectionHandlers *handlers, void *userdata, Connection **ret)
 {
-        _cleanup_close_ int socket_fd = fd, pidfd = peer->pidfd;
+        _cleanup_close_ int socket_fd = fd;
         _cleanup_(connection_unrefp) Connection *c = malloc(sizeof(*c));
         if (!c)
                 return -ENOMEM;
@@ -243,7 +242,6 @@ int connection_new(sd_event *event, int fd, const Peer *peer, const ServerLimits
                 .handlers = handlers,
                 .userdata = userdata,
         };
-        TAKE_FD(pidfd);
         set_phase(c, PHASE_IDLE);
 
         const LinkLimits sizes = { MESSAGE_SIZE_MAX, REPLY_SIZE_MAX, limits->queue_max };

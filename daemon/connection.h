@@ -24,7 +24,7 @@ typedef struct ConnectionHandlers {
         void (*closed)(void *userdata);
 } ConnectionHandlers;
 
-/* fd and peer->pidfd are taken, also on failure. Of the limits, those of time and of output matter. */
+/* fd is taken, also on failure. Of the limits, those of time and of output matter. */
 int connection_new(sd_event *event, int fd, const Peer *peer, const ServerLimits *limits,
                    const ConnectionHandlers *handlers, void *userdata, Connection **ret);
 /* Closes it now; NULL is fine. Safe also from within its own handlers. */

@@ -306,7 +306,8 @@ static int send_orders(Launcher *l, Launch *launch, int control, int lower)
 {
         OrderGo go = { .header = ORDER_INIT(ORDER_GO, 0) };
         OrderSpawn *spawn = &launch->spawn->order;
-        int r = order_send(control, &go, sizeof(go), NULL, 0, &lower, 1);
+        const int go_fds[] = { lower, launch->enter_fd };
+        int r = order_send(control, &go, sizeof(go), NULL, 0, go_fds, launch->enter_fd < 0 ? 1 : 2);
 
         l->hello.read_only = launch->child.read_only;
         l->hello.plain_root = launch->child.plain_root;

@@ -19,8 +19,9 @@ typedef struct Launch {
         bool can_idmap;    /* its filesystem */
         uint32_t first_id; /* of the session's range; without user namespaces, the only one that is used */
         int cgroup_fd;     /* to be cloned into, or negative; the caller's */
-        int fds[5]; /* stdin, stdout, stderr, lifeline, output, as the order's flags say, without gaps; the
-                       caller's */
+        int enter_fd; /* cgroup.procs of one that the child is to enter by itself, or negative; likewise */
+        int fds[5];   /* stdin, stdout, stderr, lifeline, output, as the order's flags say, without gaps; the
+                         caller's */
         size_t n_fds;
 } Launch;
 

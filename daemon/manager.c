@@ -15,6 +15,7 @@
 #include "build-config.h"
 #include "caller.h"
 #include "cgroup.h"
+#include "charge.h"
 #include "config.h"
 #include "fdstore.h"
 #include "host.h"
@@ -23,6 +24,7 @@
 #include "log.h"
 #include "methods.h"
 #include "privilege.h"
+#include "process.h"
 #include "protocol.h"
 #include "roots.h"
 #include "server.h"
@@ -43,6 +45,7 @@ typedef struct Manager {
         Host *host;
         Launcher *launcher;
         Cgroups *cgroups;
+        int proc_fd;
         Starts *starts;
         IdRanges *ranges;
         Roots *roots;
@@ -404,6 +407,11 @@ static int make_cgroups(Manager *m)
         return r;
 }
 
+static int open_proc(Manager *m)
+{
+        return process_open_proc(&m->proc_fd);
+}
+
 static int make_ranges(Manager *m)
 {
         return idranges_new(m->config->id_range_first, m->config->id_range_last, &m->ranges);
@@ -490,13 +498,17 @@ static int make_server(Manager *m)
 
         if (r >= 0)
                 r = service_add(&m->service, m->server, reload, m);
-        m->methods = (Methods){ .config = m->config,
-                                .sessions = m->sessions,
-                                .roots = m->roots,
-                                .host = m->host,
-                                .cgroups = m->cgroups,
-                                .starts = m->starts,
-                                .policy_host.enforcers = cgroups_enforcers(m->cgroups) };
+        m->methods = (Methods){
+                .config = m->config,
+                .sessions = m->sessions,
+                .roots = m->roots,
+                .host = m->host,
+                .cgroups = m->cgroups,
+                .starts = m->starts,
+                .policy_host = {.enforcers = cgroups_enforcers(m->cgroups),
+                                .never_to_callers = charge_why_never(m->cgroups != NULL)},
+                .proc_fd = m->proc_fd
+        };
         host_limits(&m->methods.policy_host.most);
         sessions_on_changed(m->sessions, methods_on_changed, &m->methods);
         return r < 0 ? r : methods_add(&m->methods, m->server);
@@ -599,6 +611,7 @@ static const struct {
         { make_launcher,         "load nsroot-init and the seccomp filters"},
         { reserve_slots,         "reserve descriptors"                     },
         { make_cgroups,          "find a cgroup for the sessions"          },
+        { open_proc,             "open /proc"                              },
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },
         { make_sessions,         "make the table of sessions"              },
@@ -647,6 +660,7 @@ static void manager_done(Manager *m)
                 config_free(m->config);
         passed_fds_done(&m->passed);
         free(m->reload_failure);
+        close_fd(m->proc_fd);
         close_fd(m->state_fd);
         sd_event_unref(m->event);
         log_dropped();
@@ -654,7 +668,7 @@ static void manager_done(Manager *m)
 
 int manager_run(const ManagerOptions *options)
 {
-        _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF };
+        _cleanup_(manager_done) Manager m = { .options = options, .state_fd = -EBADF, .proc_fd = -EBADF };
         _cleanup_free_ char *why = NULL;
         int r = load_config(&m, &m.config, &why);
 

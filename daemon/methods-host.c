@@ -3,6 +3,7 @@
 
 #include "build-config.h"
 #include "caller.h"
+#include "config-table.h"
 #include "describe.h"
 #include "methods.h"
 #include "protocol.h"
@@ -47,6 +48,7 @@ static struct json_object *host(const Methods *m)
         describe_put_number(o, "stateFreeBytes", facts.state_free);
         describe_put_text(o, "controlGroup", m->cgroups ? cgroups_path(m->cgroups) : NULL);
         describe_put(o, "controllers", controllers_of(m->cgroups));
+        describe_put_flag(o, "chargesCallers", !m->policy_host.never_to_callers);
         if (facts.descriptor_store_max >= 0)
                 describe_put_number(o, "descriptorStoreMax", (uint64_t)facts.descriptor_store_max);
         describe_put_number(o, "sessions", sessions_live(m->sessions));
@@ -83,6 +85,7 @@ static struct json_object *allowance(const Methods *m, const Caller *caller)
         describe_put_flag(o, "changesRoots", a.change_roots);
         describe_put(o, "roots", roots_of(m->config, caller));
         describe_put_text(o, "defaultRoot", m->config->default_root);
+        describe_put_text(o, "charge", config_charges[a.charge]);
         describe_put(o, "limits", describe_limits(&a.limits));
         describe_put(o, "allowed", describe_limits(&a.allowed));
         describe_put(o, "together", describe_group_limits(&a.together));

@@ -1,11 +1,11 @@
 /* Run: a session from a root, in the foreground or detached. */
-#include <fcntl.h>
 #include <json-c/json.h>
-#include <stdio.h>
 
 #include "caller.h"
+#include "charge.h"
 #include "describe.h"
 #include "methods.h"
+#include "process.h"
 #include "protocol.h"
 
 /* A Run from its call to its last answer. Freed when the session has ended or when the caller is gone,
@@ -17,7 +17,8 @@ typedef struct Run {
         int lifeline;           /* held here, for a caller who has none of his own; or -EBADF */
         RootsWait *pull;        /* while the root is being made */
         uint64_t starts_max;    /* of its owner */
-        Start start;            /* while others are first */
+        Charge charge;
+        Start start; /* while others are first */
         SessionWatch watch;
 } Run;
 
@@ -103,16 +104,6 @@ static void run_on_ended(SessionWatch *w, Session *s)
                 session_forget(s);
 }
 
-/* The caller's own, so that it is as likely to be chosen as what the caller runs outside. */
-static int oom_score_adj_of(const Peer *peer)
-{
-        _cleanup_free_ char *text = NULL;
-        char path[48];
-
-        snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", peer->pid);
-        return read_file_at(AT_FDCWD, path, 16, &text, NULL) < 0 ? 0 : atoi(text);
-}
-
 static const char *root_name_of(const Run *run)
 {
         return run->request.spec.root ?: run->methods->config->default_root;
@@ -138,6 +129,7 @@ static int check_policy(Run *run, const RootConfig *root, Error *e)
         policy_allowance(m->config, &caller, &allowance);
         run->request.together = allowance.together;
         run->starts_max = allowance.starts_max;
+        run->charge = allowance.charge;
         return policy_limits(&allowance, &run->request.spec, &m->policy_host, &run->request.limits, e);
 }
 
@@ -164,22 +156,35 @@ static void run_fail(Run *run, int r, const Error *e)
         run_free(run);
 }
 
+static int run_session(Run *run, Error *e)
+{
+        const Methods *m = run->methods;
+        LaunchFailure f;
+        Session *s;
+        int r = 0;
+
+        if (run->charge == CHARGE_CALLER)
+                r = charge_find(m->proc_fd, call_peer(run->call), &run->request.charged_to, e);
+        if (r < 0)
+                return r;
+        r = sessions_start(m->sessions, &run->request, &run->watch, &s, &f);
+        if (r != -EREMOTEIO)
+                return r;
+        return run->charge == CHARGE_CALLER && f.step == STEP_LEAF ? charge_failed(-f.error, e)
+                                                                   : describe_failure(&f, NULL, e);
+}
+
 /* Its turn. */
 static void run_begin(Start *start)
 {
         Run *run = container_of(start, Run, start);
         _cleanup_error_ Error e = { 0 };
-        LaunchFailure f;
-        Session *s;
         int r = check(run, root_config(run->request.root), &e);
 
         if (r >= 0 && run->request.spec.detached != 1)
                 r = lent_need_lifeline(&run->request.spec, run->request.fds, &run->lifeline);
-        if (r >= 0) {
-                r = sessions_start(run->methods->sessions, &run->request, &run->watch, &s, &f);
-                if (r == -EREMOTEIO)
-                        describe_failure(&f, NULL, &e);
-        }
+        if (r >= 0)
+                r = run_session(run, &e);
         if (r < 0) {
                 run_fail(run, r, &e);
                 return;
@@ -285,7 +290,8 @@ int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e
                 r = lent_take_all(c, &run->request.spec, run->request.fds, e);
         if (r < 0)
                 return r;
-        run->request.oom_score_adj = oom_score_adj_of(call_peer(c));
+        /* The caller's own, so that it is as likely to be chosen as what the caller runs outside. */
+        run->request.oom_score_adj = process_oom_score_adj(m->proc_fd, call_peer(c)->pid);
         call_on_gone(c, run_on_gone, run);
         return run_with_root(&run, e);
 }

@@ -18,7 +18,8 @@ typedef struct Methods {
         Cgroups *cgroups; /* NULL: this host has none of use */
         Starts *starts;
         PolicyHost policy_host;
-        bool stopping;    /* nothing new is started */
+        int proc_fd;   /* process.h */
+        bool stopping; /* nothing new is started */
         struct Subscriber *subscribers;
         Interface session_interface, root_interface;
 } Methods;

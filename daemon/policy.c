@@ -137,11 +137,23 @@ static int unavailable(Error *e, const char *limit, const char *why)
         return error_addf(e, "reason", "%s", why);
 }
 
+/* What a session that is charged to its caller cannot have of its own. */
+#define CONTROLLERS (ENFORCER_MEMORY | ENFORCER_PIDS | ENFORCER_CPU | ENFORCER_IO)
+
+static bool is_the_callers(const Allowance *a, Limit limit)
+{
+        return a->charge == CHARGE_CALLER && (limit_kinds[limit].needs & CONTROLLERS);
+}
+
 /* The first thing that is against a limit as it was asked for. */
 static int check_limit(const Allowance *a, Limit limit, uint64_t asked, const PolicyHost *host, Error *e)
 {
         const char *name = limit_kinds[limit].name, *ceiling, *why = limit_why_not(limit, host->enforcers);
 
+        if (is_the_callers(a, limit))
+                return unavailable(e, name,
+                                   "the session is charged to its caller's control group (Charge=), and has "
+                                   "the limits of that");
         if (asked > a->allowed.of[limit])
                 return error_setf(e, ERROR_LIMIT_REACHED, "limit", "%s", name);
         if (asked > ceiling_of(&a->together, limit, &ceiling))
@@ -158,14 +170,17 @@ static int check_limit(const Allowance *a, Limit limit, uint64_t asked, const Po
 /* What nobody has asked for, in particular: a session has no limit that is none. */
 static uint64_t as_far_as_can_be(const Allowance *a, Limit limit, const PolicyHost *host)
 {
-        return limit_why_not(limit, host->enforcers) ? LIMIT_NONE
-                                                     : MIN(a->limits.of[limit], host->most.of[limit]);
+        if (is_the_callers(a, limit) || limit_why_not(limit, host->enforcers))
+                return LIMIT_NONE;
+        return MIN(a->limits.of[limit], host->most.of[limit]);
 }
 
 int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e)
 {
         int r = 0;
 
+        if (a->charge == CHARGE_CALLER && host->never_to_callers)
+                return unavailable(e, "Charge", host->never_to_callers);
         for (Limit i = 0; i < LIMITS && r >= 0; i++) {
                 int64_t asked = s->limits[i];
 

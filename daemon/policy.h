@@ -44,15 +44,16 @@ int policy_check_run(const Config *c, const Caller *caller, const Spec *s, const
 
 /* What a host can enforce. */
 typedef struct PolicyHost {
-        unsigned enforcers; /* Enforcer bits */
+        unsigned enforcers;           /* Enforcer bits */
+        const char *never_to_callers; /* why no session can be charged to its caller, or NULL */
         Limits most; /* of what each process inherits from us, the most that we have; else LIMIT_NONE */
 } PolicyHost;
 
 /* The limits of a session that asks for those of s: 0, or -EREMOTEIO with *e: LimitReached{limit}, for what
  * is more than the allowance; LimitUnavailable{limit, reason}, for what this host would not enforce. Of what
- * is not asked for it has as much as this host can enforce. The names of limits are those of their keys in
- * nsrootd.conf.
- */
+ * is not asked for it has as much as this host can enforce. Where sessions are charged to their callers, no
+ * controller enforces anything for them, and whether that is possible is asked first. The names of limits
+ * are those of their keys in nsrootd.conf. */
 int policy_limits(const Allowance *a, const Spec *s, const PolicyHost *host, Limits *ret, Error *e);
 
 /* Whether the caller's sessions may have this root: 0, or -EREMOTEIO with *e: Refused{rule}. A root whose

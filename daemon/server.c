@@ -115,7 +115,7 @@ void client_set_parked(Client *client, bool parked)
         client->parked = parked;
 }
 
-/* Takes fd and the peer's pidfd. */
+/* Takes fd. */
 static int client_new(Server *s, int fd, const Peer *peer, Client **ret)
 {
         _cleanup_free_ Client *client = calloc(1, sizeof(*client));
@@ -123,7 +123,6 @@ static int client_new(Server *s, int fd, const Peer *peer, Client **ret)
 
         if (!client) {
                 close_fd(fd);
-                close_fd(peer->pidfd);
                 return -ENOMEM;
         }
         int r = connection_new(s->event, fd, peer, &s->limits, &client_handlers, client, &connection);

@@ -26,8 +26,8 @@ typedef struct Peer {
         uid_t uid;
         gid_t gid;
         pid_t pid;  /* for log lines only: it may have been recycled */
-        int pidfd;  /* SO_PEERPIDFD (6.5), or -EBADF; the connection's */
-        int socket; /* the connection's; by it the kernel can be asked for more (socket_peer_groups) */
+        int socket; /* the connection's; by it the kernel can be asked for more (socket_peer_groups,
+                       socket_peer_pidfd) */
 } Peer;
 
 /* params is never NULL (an empty object where the caller sent none) and stays the server's. 0: answered, or

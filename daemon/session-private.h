@@ -15,7 +15,8 @@ struct Session {
         bool has_lifeline;
 
         SessionState state;
-        bool was_started, is_start_logged, is_announced, has_result_event, is_stopping, is_killed, is_paused;
+        bool was_started, is_start_logged, is_announced, has_result_event, is_stopping, is_killed, is_paused,
+                was_sent_sigkill;
         Cause kill_cause, stop_cause;
         SessionResult result;
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
@@ -32,6 +33,7 @@ struct Session {
         uint64_t tree; /* the inode of its directory; 0: not known */
         Cgroup *cgroup;
         char *cgroup_path;
+        uint64_t oom_kills_before; /* its start, by who counts them; others' too */
         uint32_t first_id;
         bool has_range;
         pid_t pid;

@@ -84,7 +84,7 @@ static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
         return 0;
 }
 
-static int make_cgroup(Session *s, const GroupLimits *together)
+static int make_cgroup(Session *s, const SessionRequest *request)
 {
         const uint64_t *of = s->limits.of;
         const GroupLimits limits = { .memory_max = of[LIMIT_MEMORY],
@@ -96,9 +96,14 @@ static int make_cgroup(Session *s, const GroupLimits *together)
 
         if (!s->host->cgroups)
                 return 0;
-        r = cgroup_new(s->host->cgroups, s->owner, together, s->id, &limits, &s->cgroup);
+        if (request->charged_to)
+                r = cgroup_new_at(s->host->cgroups, request->charged_to, s->id, &s->cgroup);
+        else
+                r = cgroup_new(s->host->cgroups, s->owner, &request->together, s->id, &limits, &s->cgroup);
         if (r < 0)
                 return r;
+        if (cgroup_oom_kills(s->cgroup, &s->oom_kills_before) < 0)
+                s->oom_kills_before = 0;
         s->cgroup_path = strdup(cgroup_path(s->cgroup));
         return s->cgroup_path ? 0 : -ENOMEM;
 }
@@ -111,6 +116,25 @@ static void pack_fds(const SessionRequest *request, Launch *launch)
                         launch->fds[launch->n_fds++] = request->fds[i];
 }
 
+static int fail(LaunchFailure *f, Step step, int r)
+{
+        *f = (LaunchFailure){ .step = step, .error = -r };
+        return -EREMOTEIO;
+}
+
+/* By the clone, or, where somebody else may do what he likes with it, by the child itself. */
+static int choose_cgroup(const Session *s, Launch *l)
+{
+        if (!s->cgroup)
+                return 0;
+        if (!cgroup_is_elsewhere(s->cgroup)) {
+                l->cgroup_fd = cgroup_fd(s->cgroup);
+                return 0;
+        }
+        l->enter_fd = cgroup_open_entry(s->cgroup);
+        return MIN(l->enter_fd, 0);
+}
+
 static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
 {
         SpawnPlan spawn = { 0 };
@@ -118,11 +142,15 @@ static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
                      .tree_fd = root_tree_fd(s->root),
                      .can_idmap = root_can_idmap(s->root),
                      .first_id = s->first_id,
-                     .cgroup_fd = s->cgroup ? cgroup_fd(s->cgroup) : -EBADF };
+                     .cgroup_fd = -EBADF,
+                     .enter_fd = -EBADF };
         Launched launched;
-        int r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj,
-                           &l.child, &spawn);
+        int r = choose_cgroup(s, &l);
 
+        if (r < 0)
+                return fail(f, STEP_LEAF, r);
+        r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj, &l.child,
+                       &spawn);
         if (r < 0)
                 *f = (LaunchFailure){ .step = STEP_ORDERS, .error = -r };
         else {
@@ -131,18 +159,13 @@ static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
                 r = launcher_start(s->host->launcher, &l, &launched, f);
         }
         plan_done(&spawn);
+        close_fd(l.enter_fd);
         if (r < 0)
                 return -EREMOTEIO;
         s->pid = launched.pid;
         s->pidfd = launched.pidfd;
         s->control = launched.control;
         return 0;
-}
-
-static int fail(LaunchFailure *f, Step step, int r)
-{
-        *f = (LaunchFailure){ .step = step, .error = -r };
-        return -EREMOTEIO;
 }
 
 /* What a detached session prints is kept as far as there is room; of others, only how their commands end. */
@@ -160,7 +183,7 @@ static int start(Session *s, SessionRequest *request, LaunchFailure *f)
         if (r < 0)
                 return fail(f, STEP_MAPS, r);
         s->has_range = true;
-        r = make_cgroup(s, &request->together);
+        r = make_cgroup(s, request);
         if (r < 0)
                 return fail(f, STEP_LEAF, r);
         r = make_output(s, &request->spec);

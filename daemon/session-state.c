@@ -38,6 +38,8 @@ static StateFacts make_facts(const Session *s)
                          .pid = s->pid,
                          .first_id = s->first_id,
                          .order_version = ORDER_VERSION,
+                         .cgroup = s->cgroup && cgroup_is_elsewhere(s->cgroup) ? s->cgroup_path : NULL,
+                         .oom_kills_before = to_number(s->oom_kills_before),
                          .tree = to_number(s->tree) };
 
         for (Limit i = 0; i < LIMITS; i++)
@@ -73,7 +75,8 @@ static StateProgress make_progress(const Session *s)
                                 .system_usec = r->system_usec,
                                 .memory_peak = r->memory_peak,
                                 .tasks_peak = r->tasks_peak,
-                                .stop_cause = s->stop_cause };
+                                .stop_cause = s->stop_cause,
+                                .was_sent_sigkill = s->was_sent_sigkill };
 }
 
 static void use_progress(Session *s, const StateProgress *p)
@@ -85,6 +88,7 @@ static void use_progress(Session *s, const StateProgress *p)
         s->is_stopping = p->is_stopping;
         s->stop_cause = p->stop_cause ?: CAUSE_STOPPED;
         s->is_killed = p->is_killed;
+        s->was_sent_sigkill = p->was_sent_sigkill;
         s->kill_cause = p->kill_cause;
         s->is_paused = p->is_paused;
         s->has_result_event = p->has_result_event;
@@ -222,6 +226,7 @@ static int use_facts(Session *s, StateFacts *f)
         s->has_lifeline = f->has_lifeline == 1;
         s->pid = (pid_t)f->pid;
         s->tree = f->tree == FIELD_ABSENT ? 0 : (uint64_t)f->tree;
+        s->oom_kills_before = f->oom_kills_before == FIELD_ABSENT ? 0 : (uint64_t)f->oom_kills_before;
         s->spec = (Spec){ .name = TAKE_PTR(f->name),
                           .user = TAKE_PTR(f->user),
                           .hostname = TAKE_PTR(f->hostname),
@@ -232,6 +237,14 @@ static int use_facts(Session *s, StateFacts *f)
         for (Limit i = 0; i < LIMITS; i++)
                 s->limits.of[i] = from_number(f->limits[i]);
         return 0;
+}
+
+static int find_cgroup(const Session *s, const StateFacts *f, Cgroup **ret)
+{
+        if (!s->host->cgroups)
+                return -ENOENT;
+        return f->cgroup ? cgroup_find_at(s->host->cgroups, f->cgroup, ret)
+                         : cgroup_find(s->host->cgroups, s->owner, s->id, ret);
 }
 
 /* What the machine keeps for it. */
@@ -246,8 +259,8 @@ static int claim(Session *s, const StateFacts *f)
                 if (r == -ERANGE) /* another configuration: then nobody else is given them either */
                         r = 0;
         }
-        if (r >= 0 && f->has_cgroup == 1 && s->host->cgroups)
-                r = cgroup_find(s->host->cgroups, s->owner, s->id, &s->cgroup);
+        if (r >= 0 && f->has_cgroup == 1)
+                r = find_cgroup(s, f, &s->cgroup);
         if (r >= 0 && s->cgroup) {
                 s->cgroup_path = strdup(cgroup_path(s->cgroup));
                 r = s->cgroup_path ? 0 : -ENOMEM;
@@ -305,9 +318,14 @@ static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
         return r;
 }
 
-/* It has ended, and what is left of its life is to go. */
-static void end_again(Session *s, const StoredSession *stored)
+/* It has ended, and what is left of its life is to go. A directory that was still busy when the earlier
+ * daemon ended is found by nobody else, where it is not below the node. */
+static void end_again(Session *s, const StoredSession *stored, const StateFacts *f)
 {
+        Cgroup *left;
+
+        if (f->cgroup && find_cgroup(s, f, &left) >= 0)
+                cgroup_free(left);
         s->pid = 0;
         if (stored->control >= 0 || stored->pidfd >= 0)
                 fdstore_remove(live_name(s).text);
@@ -332,7 +350,7 @@ static int take_up(Session *s, StoredSession *stored)
                 if (s->state != SESSION_EXITED)
                         r = live_on(s, stored, &facts);
                 else
-                        end_again(s, stored);
+                        end_again(s, stored, &facts);
         }
         state_facts_done(&facts);
         return r;

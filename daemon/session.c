@@ -34,6 +34,7 @@ const char *cause_name(Cause c)
 
 void session_request_done(SessionRequest *r)
 {
+        free(TAKE_PTR(r->charged_to));
         spec_done(&r->spec);
         if (r->root)
                 r->root = root_unref(r->root);
@@ -141,11 +142,22 @@ static void release(Session *s)
                 s->root = root_unref(s->root);
 }
 
+/* SIGKILL that nobody sent it through us. */
+static bool was_killed_by_others(const Session *s)
+{
+        bool by_sigkill = !s->has_result_event || WTERMSIG(s->result.status) == SIGKILL;
+
+        return by_sigkill && !s->is_killed && !s->was_sent_sigkill;
+}
+
+/* Of one that ended by a signal. Where others are counted too, it may have been them. */
 static bool ran_out_of_memory(const Session *s)
 {
         uint64_t oom_kills = 0;
 
-        return s->cgroup && cgroup_oom_kills(s->cgroup, &oom_kills) >= 0 && oom_kills > 0;
+        return s->cgroup && cgroup_oom_kills(s->cgroup, &oom_kills) >= 0 &&
+               oom_kills > s->oom_kills_before &&
+               (!cgroup_is_elsewhere(s->cgroup) || was_killed_by_others(s));
 }
 
 Cause session_cause_of(const Session *s, int status)
@@ -521,7 +533,13 @@ static int send_signal(Session *s, uint64_t command, int signal, bool everyone)
 
 int session_signal(Session *s, uint64_t command, int signal, bool everyone)
 {
-        return s->state == SESSION_EXITED ? -ESRCH : send_signal(s, command, signal, everyone);
+        if (s->state == SESSION_EXITED)
+                return -ESRCH;
+        if (signal == SIGKILL && (everyone || command == 0 || command == ORDER_MAIN_COMMAND)) {
+                s->was_sent_sigkill = true;
+                session_save(s);
+        }
+        return send_signal(s, command, signal, everyone);
 }
 
 /* Where there is no cgroup v2, by signals: that is seen by a parent inside. */

@@ -106,6 +106,7 @@ typedef struct SessionRequest {
         uid_t owner;
         Limits limits;
         GroupLimits together; /* of all the owner's sessions */
+        char *charged_to;     /* the cgroup below which the session's is made; NULL: one of the owner's */
         int oom_score_adj;    /* the caller's */
         int fds[4];           /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
 } SessionRequest;

@@ -80,13 +80,17 @@ int socket_accept(int listener, Peer *ret_peer)
         struct ucred who;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &(socklen_t){ sizeof(who) }) < 0)
                 return -errno;
-        /* An old kernel has none, and there is none of a process that is gone: both are served without. */
-        int pidfd;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &(socklen_t){ sizeof(pidfd) }) < 0)
-                pidfd = -EBADF;
-
-        *ret_peer = (Peer){ .uid = who.uid, .gid = who.gid, .pid = who.pid, .pidfd = pidfd, .socket = fd };
+        *ret_peer = (Peer){ .uid = who.uid, .gid = who.gid, .pid = who.pid, .socket = fd };
         return TAKE_FD(fd);
+}
+
+int socket_peer_pidfd(const Peer *peer)
+{
+        int fd;
+
+        if (getsockopt(peer->socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &(socklen_t){ sizeof(fd) }) >= 0)
+                return fd;
+        return errno == EINVAL || errno == ENODATA ? -ESRCH : -errno; /* as kernels before 6.16 call it */
 }
 
 int socket_peer_groups(const Peer *peer, gid_t **ret, size_t *ret_n)

@@ -58,6 +58,8 @@ static const Field fact_fields[] = {
         NUMBER("cpuTimeMax", limits[LIMIT_CPU_TIME]),
         NUMBER("runtimeMax", limits[LIMIT_RUNTIME]),
         NUMBER("outputKept", limits[LIMIT_OUTPUT_KEPT]),
+        { "controlGroup", FIELD_STRING, AT(cgroup) },
+        NUMBER("outOfMemoryBefore", oom_kills_before),
         { .name = NULL },
 };
 /* clang-format on */

@@ -23,6 +23,8 @@ typedef struct StateFacts {
         int64_t order_version; /* what its nsroot-init speaks */
         int64_t tree;          /* the inode of the cached root's directory */
         int64_t limits[LIMITS];
+        char *cgroup;             /* where it is not the one by owner and id */
+        int64_t oom_kills_before; /* with that */
 } StateFacts;
 
 /* As in session.h, in fixed sizes. A number that is not known is UINT64_MAX. */
@@ -38,7 +40,7 @@ typedef struct StateProgress {
         uint64_t started_realtime, started_monotonic, exited_realtime, exited_monotonic;
         uint64_t wall_usec, user_usec, system_usec, memory_peak, tasks_peak;
         uint32_t stop_cause; /* with is_stopping; 0, as an earlier release wrote it: it is stopped */
-        uint32_t unused;
+        uint32_t was_sent_sigkill;
 } StateProgress;
 
 int state_new(const StateFacts *facts, const StateProgress *progress, int *ret_fd);

@@ -100,6 +100,7 @@ def values(dump, section, name):
 BY_KIND = {
     "yes or no": (("on", "false"), ("maybe", "")),
     "error, warning, notice, info or debug": (("error", "debug"), ("loud", "")),
+    "user or caller": (("caller", "user"), ("Caller", "")),
     "a path below the cgroup2 mount such as /nsrootd.slice, beginning with /": (("/a.slice", "/b"), ("a", "/a/../b")),
     "a URL that begins with http://, https://, socks5:// or socks5h://": (("http://a", "socks5h://b:1"), ("ftp://a",)),
     "the name of a root, such as busybox": (("busybox", "lab"), ("Lab", "nowhere", "")),
@@ -233,7 +234,7 @@ def test_the_default_file_has_the_defaults(machine, nsrootd, default_file):
 
 def test_the_examples_of_the_default_file_are_good(machine, nsrootd, default_file):
     begin = default_file.index("# [Root lab]")
-    text, n = re.subn(r"^# (?=\[|\w+=[^ ])", "", default_file[begin:], flags=re.M)
+    text, n = re.subn(r"^# (?=\[|\w+=(?!\.$)[^ ])", "", default_file[begin:], flags=re.M)
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     machine.write(f"{ETC}/{MAIN}", text)
     done = nsrootd("--dump-config")

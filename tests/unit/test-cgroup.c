@@ -424,3 +424,73 @@ Test(cgroup, frozen)
         cr_assert_eq(cgroup_freeze(g, false), 0);
         cgroup_free(g);
 }
+
+/* Below one that is somebody else's: it may be gone, full, or of a kind that takes no processes. */
+Test(cgroup, elsewhere)
+{
+        _cleanup_(cgroups_freep) Cgroups *c = make_node();
+        Cgroup *others = make(c, 1000, "others", &no_limits), *g, *found;
+        char path[400], parent[320];
+        pid_t pid;
+
+        snprintf(parent, sizeof parent, "%s", cgroup_path(others));
+        cr_expect_eq(cgroup_new_at(c, parent, "full", &g), -EAGAIN, "ours may have none below them");
+        path_of(path, sizeof path, parent, "");
+        cr_assert_eq(write_file_at(cgroup_fd(others), "cgroup.max.descendants", "max"), 0);
+        cr_expect_eq(cgroup_new_at(c, "/nowhere", "a", &g), -ENOENT);
+        cr_expect_eq(cgroup_new_at(c, "/../..", "a", &g), -EXDEV);
+        cr_expect_eq(cgroup_new_at(c, parent, "../a", &g), -EINVAL);
+        cr_expect_eq(cgroup_find_at(c, "relative/nsrootd-a", &g), -EINVAL);
+        cr_assert_eq(cgroup_new_at(c, parent, "abc", &g), 0);
+        cr_expect(cgroup_is_elsewhere(g) && !cgroup_is_elsewhere(others));
+        snprintf(path, sizeof path, "%s/nsrootd-abc", parent);
+        cr_expect_str_eq(cgroup_path(g), path);
+        expect_file(path, "cgroup.max.descendants", "0\n");
+        pid = start_inside(g);
+        cr_expect_null(cgroup_leave(g));
+        cr_assert_eq(cgroup_find_at(c, path, &found), 0);
+        cgroups_tidy(c);
+        cr_expect(is_there(path));
+        cr_expect_eq(cgroup_kill(found), 0);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        cgroup_free(found);
+        cr_expect_not(is_there(path));
+        cr_expect(is_there(parent), "which is not ours to remove");
+        cr_expect_eq(cgroup_find_at(c, path, &found), -ENOENT);
+        cgroup_free(others);
+}
+
+Test(cgroup, what_is_kept_busy_elsewhere_is_left_after_a_while)
+{
+        _cleanup_(cgroups_freep) Cgroups *c = make_node();
+        char parent[256], path[300];
+        Cgroup *g;
+        pid_t pid;
+        int n = 0;
+
+        snprintf(parent, sizeof parent, "%s", cgroups_path(c));
+        cr_assert_eq(cgroup_new_at(c, parent, "kept", &g), 0);
+        snprintf(path, sizeof path, "%s", cgroup_path(g));
+        pid = start_inside(g);
+        cgroup_free(g);
+        while (cgroups_sweep(c) > 0 && n < 1000)
+                n++;
+        cr_expect(n > 10 && n < 1000, "%d", n);
+        cr_expect(is_there(path));
+        kill(pid, SIGKILL);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
+        path_of(parent, sizeof parent, path, "");
+        cr_expect_eq(rmdir(parent), 0);
+}
+
+Test(cgroup, below_threads_nothing_can_be)
+{
+        _cleanup_(cgroups_freep) Cgroups *c = make_node();
+        Cgroup *others = make(c, 1000, "others", &no_limits), *g;
+
+        cr_assert_eq(write_file_at(cgroup_fd(others), "cgroup.max.descendants", "max"), 0);
+        cr_assert_eq(write_file_at(cgroup_fd(others), "cgroup.type", "threaded"), 0);
+        cr_expect_eq(cgroup_new_at(c, cgroup_path(others), "a", &g), -EOPNOTSUPP);
+        cgroup_free(others);
+        cr_expect_eq(cgroups_sweep(c), 0, "and nothing is left of it");
+}

@@ -301,6 +301,45 @@ Test(policy, what_is_asked_for_is_given_or_refused_and_nothing_between)
                                  rows[i].answer, "row %zu", i);
 }
 
+/* --- whose cgroup they are charged to */
+
+Test(policy, with_the_callers_cgroup_go_the_callers_limits)
+{
+        static const char caller[] = "[User 1000] Charge=caller", own[] = "[User 1000] Charge=user";
+        const unsigned all = ~0U;
+
+        cr_expect_eq(allowed_to(1000, caller).charge, CHARGE_CALLER);
+        cr_expect_eq(allowed_to(1000, own).charge, CHARGE_USER);
+        cr_expect_eq(allowed_to(1001, caller).charge, CHARGE_USER);
+        cr_expect_str_eq(answer(1000, own, LIMIT_TASKS, FIELD_ABSENT, all), "50");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_TASKS, FIELD_ABSENT, all), "none");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_TASKS, 40, all), "LimitUnavailable TasksMax");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_MEMORY, 40, all), "LimitUnavailable MemoryMax");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_CPU_QUOTA, 40, all), "LimitUnavailable CpuQuota");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_CPU_WEIGHT, 40, all), "LimitUnavailable CpuWeight");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_IO_WEIGHT, 40, all), "LimitUnavailable IoWeight");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_CPU_TIME, 40, all), "40", "every cgroup counts that");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_RUNTIME, 40, all), "40");
+        cr_expect_str_eq(answer(1000, caller, LIMIT_OPEN_FILES, 40, all), "40");
+}
+
+Test(policy, where_no_caller_can_be_charged_nobody_is)
+{
+        const PolicyHost host = { .enforcers = ~0U, .never_to_callers = "because" };
+        const Allowance own = allowed_to(1000, ""), callers = allowed_to(1000, "[User 1000] Charge=caller");
+        _cleanup_error_ Error e = { 0 };
+        Spec spec;
+        Limits got;
+
+        for (Limit i = 0; i < LIMITS; i++)
+                spec.limits[i] = FIELD_ABSENT;
+        cr_expect_eq(policy_limits(&own, &spec, &host, &got, &e), 0);
+        cr_assert_eq(policy_limits(&callers, &spec, &host, &got, &e), -EREMOTEIO);
+        cr_expect_str_eq(e.name, ERROR_LIMIT_UNAVAILABLE);
+        cr_expect_str_eq(error_text(&e, "limit"), "Charge");
+        cr_expect_str_eq(error_text(&e, "reason"), "because");
+}
+
 /* --- how many sessions */
 
 Test(policy, how_many_sessions)

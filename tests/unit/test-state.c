@@ -26,6 +26,8 @@ static StateFacts sample(void)
         f.order_version = 2;
         f.tree = FIELD_ABSENT;
         f.limits[LIMIT_MEMORY] = INT64_MAX;
+        f.cgroup = (char *)"/a/nsrootd-b";
+        f.oom_kills_before = 7;
         return f;
 }
 
@@ -55,6 +57,8 @@ Test(state, is_read_as_it_was_written)
         cr_expect_eq(f.detached, 1);
         cr_expect_eq(f.tree, FIELD_ABSENT);
         cr_expect_eq(f.limits[LIMIT_MEMORY], INT64_MAX);
+        cr_expect_str_eq(f.cgroup, "/a/nsrootd-b");
+        cr_expect_eq(f.oom_kills_before, 7);
         cr_expect_eq(p.status, -5);
         cr_expect_eq(p.tasks_peak, UINT64_MAX);
         state_facts_done(&f);

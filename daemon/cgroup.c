@@ -383,6 +383,22 @@ int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *i
         return 0;
 }
 
+static bool user_has(const Cgroups *c, uid_t uid, const GroupLimits *limits)
+{
+        const User *user = *find_user((Cgroups *)(uintptr_t)c, uid);
+
+        return user && memcmp(&user->limits, limits, sizeof *limits) == 0;
+}
+
+int cgroup_limit(Cgroup *g, uid_t uid, const GroupLimits *together, const GroupLimits *was,
+                 const GroupLimits *limits)
+{
+        _cleanup_close_ int user_fd = -EBADF;
+        int r = user_has(g->tree, uid, together) ? 0 : open_user(g->tree, uid, together, &user_fd);
+
+        return r < 0 ? r : group_limits_write(g->fd, g->tree->controllers, was, limits);
+}
+
 static void add_found(Cgroup *g)
 {
         g->next_found = g->tree->found;

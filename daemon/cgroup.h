@@ -27,6 +27,9 @@ void cgroups_tidy(Cgroups *c);
  * (together) among them: they hold for whatever of that user's is below it. */
 int cgroup_new(Cgroups *c, uid_t uid, const GroupLimits *together, const char *id, const GroupLimits *limits,
                Cgroup **ret);
+/* Other limits than it was made with; of the user's node only what is not so yet. */
+int cgroup_limit(Cgroup *g, uid_t uid, const GroupLimits *together, const GroupLimits *was,
+                 const GroupLimits *limits);
 /* The one that an earlier daemon made. -ENOENT: it is not there. */
 int cgroup_find(Cgroups *c, uid_t uid, const char *id, Cgroup **ret);
 /* Makes nsrootd-ID below a cgroup that is somebody else's, by its path below the mount; it has no

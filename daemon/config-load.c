@@ -81,9 +81,6 @@ static int check(const Config *c, char **ret_why)
                                       "this section [Root NAME] has no Source= for this machine; add one or"
                                       " take the section out",
                                       ret_why);
-        if (c->pool_slots_per_user > 0)
-                log_notice("%s: SlotsPerUser= is not in force: no session is kept warm yet",
-                           find_place(c, "Pool", "SlotsPerUser"));
         return 0;
 }
 

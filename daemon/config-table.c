@@ -158,8 +158,8 @@ const ConfigKey config_keys[] = {
                .help = "The same of disks, where the kernel shares those by weight (io.cost or BFQ)."),
 
         POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
-             .help = "How many sessions are kept warm for a user at most. No session is kept warm yet,"
-                     " whatever this says."),
+             .help = "How many sessions are kept ready for a user at most: as many as that user has lately"
+                     " started at about the same time. 0: every session is made when it is asked for."),
         POOL("MemoryMax", KEY_SIZE, pool_memory_max, "64M", MIB, ANY,
              .help = "Memory that all warm sessions together may take."),
         POOL("IdleTimeout", KEY_TIME, pool_idle_usec, "1min", USEC_PER_SEC, ANY,

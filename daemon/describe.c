@@ -155,7 +155,7 @@ struct json_object *describe_session(const Session *s)
         return o;
 }
 
-struct json_object *describe_root(const RootInfo *info)
+struct json_object *describe_root(const RootInfo *info, size_t warm)
 {
         struct json_object *o = json_object_new_object();
 
@@ -171,7 +171,7 @@ struct json_object *describe_root(const RootInfo *info)
         describe_put(o, "defaultArguments", strings(info->config->default_arguments));
         describe_put(o, "defaultEnvironment", strings(info->config->default_environment));
         describe_put_number(o, "sessions", info->sessions);
-        describe_put_number(o, "warm", 0);
+        describe_put_number(o, "warm", warm);
         return o;
 }
 

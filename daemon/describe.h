@@ -12,9 +12,9 @@ struct json_object;
 struct json_object *describe_session(const Session *s);
 struct json_object *describe_result(const SessionResult *r);
 struct json_object *describe_limits(const Limits *l);
-struct json_object *describe_group_limits(const GroupLimits *l); /* as Limits, too */
-struct json_object *describe_timestamp(uint64_t realtime_usec);  /* NULL for 0: it has not happened */
-struct json_object *describe_root(const RootInfo *info);
+struct json_object *describe_group_limits(const GroupLimits *l);      /* as Limits, too */
+struct json_object *describe_timestamp(uint64_t realtime_usec);       /* NULL for 0: it has not happened */
+struct json_object *describe_root(const RootInfo *info, size_t warm); /* how many wait in it */
 
 /* Puts value into object under key; takes it, and passes over NULL. */
 void describe_put(struct json_object *object, const char *key, struct json_object *value);

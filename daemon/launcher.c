@@ -302,23 +302,17 @@ static int make_lower(const Launch *launch, pid_t pid, int *ret)
         return userns < 0 ? -errno : lower_idmapped(launch->tree_fd, userns, ret);
 }
 
-/* All at once: the child reads the first, and nsroot-init what follows it. */
+/* Both at once: the child reads the first, and nsroot-init what follows it. */
 static int send_orders(Launcher *l, Launch *launch, int control, int lower)
 {
         OrderGo go = { .header = ORDER_INIT(ORDER_GO, 0) };
-        OrderSpawn *spawn = &launch->spawn->order;
         const int go_fds[] = { lower, launch->enter_fd };
         int r = order_send(control, &go, sizeof(go), NULL, 0, go_fds, launch->enter_fd < 0 ? 1 : 2);
 
         l->hello.read_only = launch->child.read_only;
         l->hello.plain_root = launch->child.plain_root;
         l->hello.only_id = launch->child.only_id;
-        if (r >= 0)
-                r = order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
-        if (r >= 0)
-                r = order_send(control, spawn, sizeof(*spawn), launch->spawn->blob, spawn->blob_size,
-                               launch->fds, launch->n_fds);
-        return r;
+        return r < 0 ? r : order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
 }
 
 /* Only then may the slots that the child copies be filled for another one. */
@@ -414,4 +408,12 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         }
         *ret = child;
         return 0;
+}
+
+int launcher_write_oom_score_adj(const Launched *launched, int oom_score_adj)
+{
+        char text[OOM_SCORE_ADJ_SIZE];
+
+        plan_oom_score_adj(oom_score_adj, text);
+        return write_oom_score_adj(launched->pid, text);
 }

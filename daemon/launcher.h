@@ -1,4 +1,4 @@
-/* Starts sessions: the clone, what the parent does while the child waits, and the first orders. Holds what
+/* Starts sessions: the clone, what the parent does while the child waits, up to the hello. Holds what
  * all sessions share: nsroot-init and the seccomp filters, each in a sealed memfd. Knows namespaces and the
  * order protocol; knows no client and no life of a session. */
 #pragma once
@@ -13,16 +13,12 @@ Launcher *launcher_free(Launcher *l);
 DEFINE_CLEANUP(Launcher *, launcher_free);
 
 typedef struct Launch {
-        ChildPlan child; /* what depends on the machine and on ids is the launcher's to fill in */
-        SpawnPlan *spawn;
+        ChildPlan child;   /* what depends on the machine and on ids is the launcher's to fill in */
         int tree_fd;       /* of the cached root; the caller's */
         bool can_idmap;    /* its filesystem */
         uint32_t first_id; /* of the session's range; without user namespaces, the only one that is used */
         int cgroup_fd;     /* to be cloned into, or negative; the caller's */
         int enter_fd; /* cgroup.procs of one that the child is to enter by itself, or negative; likewise */
-        int fds[5];   /* stdin, stdout, stderr, lifeline, output, as the order's flags say, without gaps; the
-                         caller's */
-        size_t n_fds;
 } Launch;
 
 /* A set-up that failed: numbers of order.h. */
@@ -37,6 +33,8 @@ typedef struct Launched {
         int control; /* the order socket; the caller's */
 } Launched;
 
-/* Returns when the first orders are sent; how it goes on comes as events. On failure -EREMOTEIO with *f, and
- * nothing is left of it. */
+/* Returns when nsroot-init has been told all it needs to wait for its first ORDER_SPAWN, which can be sent
+ * at once; how it goes on comes as events. On failure -EREMOTEIO with *f, and nothing is left of it. */
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f);
+/* The caller's, later: the session's is never below 500. */
+int launcher_write_oom_score_adj(const Launched *launched, int oom_score_adj);

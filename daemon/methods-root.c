@@ -7,14 +7,14 @@
 #include "protocol.h"
 #include "spec.h"
 
-static struct json_object *describe_by_name(Roots *roots, const char *name)
+static struct json_object *describe_by_name(const Methods *m, const char *name)
 {
-        int index = roots_find(roots, name);
+        int index = roots_find(m->roots, name);
         RootInfo info;
 
-        if (index < 0 || roots_info(roots, (size_t)index, &info) < 0)
+        if (index < 0 || roots_info(m->roots, (size_t)index, &info) < 0)
                 return NULL;
-        return describe_root(&info);
+        return describe_root(&info, sessions_warm(m->sessions, info.name));
 }
 
 static int check_exists(const Methods *m, const char *name, Error *e)
@@ -36,7 +36,8 @@ static int list(const Methods *m, Call *c, const char *name, Error *e)
         describe_put(reply, "roots", roots);
         for (size_t i = 0; i < roots_count(m->roots); i++)
                 if (roots_info(m->roots, i, &info) >= 0 && (!name || streq(info.name, name)))
-                        json_object_array_add(roots, describe_root(&info));
+                        json_object_array_add(roots,
+                                              describe_root(&info, sessions_warm(m->sessions, info.name)));
         call_reply(c, reply, NULL);
         return 0;
 }
@@ -94,7 +95,7 @@ static void answer_finished(const Methods *m, Call *c, const char *name)
         const PullProgress finished = { .state = PULL_FINISHED, .done_bytes = -1, .total_bytes = -1 };
         struct json_object *reply = describe_progress(&finished);
 
-        describe_put(reply, "root", describe_by_name(m->roots, name));
+        describe_put(reply, "root", describe_by_name(m, name));
         call_reply(c, reply, NULL);
 }
 
@@ -110,6 +111,7 @@ static void pull_on_finished(int r, const Error *e, Root *root, void *userdata)
 {
         Pull *pull = userdata;
 
+        sessions_forsake_roots(pull->methods->sessions);
         if (r >= 0) {
                 root_unref(root);
                 answer_finished(pull->methods, pull->call, pull->name);
@@ -186,9 +188,10 @@ static int change(Call *c, struct json_object *parameters, Methods *m,
         r = check_change(m, c, e);
         if (r >= 0)
                 r = act(m->roots, spec.name, e);
+        sessions_forsake_roots(m->sessions);
         if (r >= 0 && with_root) {
                 reply = json_object_new_object();
-                describe_put(reply, "root", describe_by_name(m->roots, spec.name));
+                describe_put(reply, "root", describe_by_name(m, spec.name));
         }
         fields_done(name_fields, &spec);
         if (r >= 0)

@@ -217,24 +217,23 @@ static uint64_t for_tmpfs(uint64_t limit)
         return limit > TMPFS_MAX ? 0 : limit;
 }
 
-int plan_build(const Limits *limits, const Spec *spec, const RootConfig *root, int oom_score_adj,
-               ChildPlan *child, SpawnPlan *spawn)
+void plan_oom_score_adj(int callers, char ret[static OOM_SCORE_ADJ_SIZE])
 {
-        int r = plan_command(limits, spec, root, ORDER_MAIN_COMMAND, spawn);
+        snprintf(ret, OOM_SCORE_ADJ_SIZE, "%d", MIN(MAX(callers, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX));
+}
 
-        if (r < 0)
-                return r;
-        *child = (ChildPlan){ .read_only = spec->read_only == 1,
-                              .storage_max = for_tmpfs(limits->of[LIMIT_STORAGE]),
-                              .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]),
-                              .hostname = spec->hostname ? spec->hostname : root->name };
-        oom_score_adj = MIN(MAX(oom_score_adj, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX);
-        snprintf(child->oom_score_adj, sizeof(child->oom_score_adj), "%d", oom_score_adj);
-        snprintf(child->storage, sizeof(child->storage), "mode=0755,size=%lu,nr_inodes=%lu",
-                 for_tmpfs(limits->of[LIMIT_STORAGE]), for_tmpfs(limits->of[LIMIT_STORAGE_INODES]));
-        snprintf(child->shm, sizeof(child->shm), "mode=1777,size=%lu",
+void plan_child(const Limits *limits, bool read_only, const char *hostname, int oom_score_adj,
+                ChildPlan *ret)
+{
+        *ret = (ChildPlan){ .read_only = read_only,
+                            .storage_max = for_tmpfs(limits->of[LIMIT_STORAGE]),
+                            .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]),
+                            .hostname = hostname };
+        plan_oom_score_adj(oom_score_adj, ret->oom_score_adj);
+        snprintf(ret->storage, sizeof(ret->storage), "mode=0755,size=%lu,nr_inodes=%lu", ret->storage_max,
+                 ret->storage_inodes);
+        snprintf(ret->shm, sizeof(ret->shm), "mode=1777,size=%lu",
                  for_tmpfs(limits->of[LIMIT_SHARED_MEMORY]));
-        return 0;
 }
 
 void plan_done(SpawnPlan *spawn)

@@ -5,6 +5,8 @@
 
 #include "order.h"
 
+#define OOM_SCORE_ADJ_SIZE 8
+
 /* What the child needs. Strings and descriptors belong to the plan's maker and outlive the clone. */
 typedef struct ChildPlan {
         int control_fd; /* the child's end of the order socket */
@@ -12,10 +14,10 @@ typedef struct ChildPlan {
         int last_fd; /* the larger of the two: below are only descriptors that are the daemon's for good */
         uint32_t *has_own_table; /* shared with the daemon, which waits for it (futex(2)) to become 1 */
         bool read_only;
-        bool plain_root;       /* the root is what was attached, and no overlay over it */
-        uint32_t only_id;      /* 0: there is a user namespace; else there is none, and this uid and gid */
-        unsigned processors;   /* how many the host may have, for their masks */
-        char oom_score_adj[8]; /* as the kernel reads it */
+        bool plain_root;     /* the root is what was attached, and no overlay over it */
+        uint32_t only_id;    /* 0: there is a user namespace; else there is none, and this uid and gid */
+        unsigned processors; /* how many the host may have, for their masks */
+        char oom_score_adj[OOM_SCORE_ADJ_SIZE]; /* as the kernel reads it */
         const char *hostname;
         uint64_t storage_max, storage_inodes;
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
@@ -36,14 +38,14 @@ struct Limits;
 struct RootConfig;
 struct Spec;
 
-/* Decides everything: limits as the caller's allowance has them, the command and its environment from the
- * request, the root's own defaults where that says nothing. oom_score_adj is the caller's; the session's is
- * never below 500. Strings of *child are spec's or static. 0, -ENOMEM, -E2BIG (more strings than an order
- * takes). */
-int plan_build(const struct Limits *limits, const struct Spec *spec, const struct RootConfig *root,
-               int oom_score_adj, ChildPlan *child, SpawnPlan *spawn);
-/* One more command, or the first: its order, by the same rules. root may be NULL: it is not configured any
- * more. */
+/* What the child does. oom_score_adj is the caller's; the session's is never below 500. hostname stays the
+ * caller's. */
+void plan_child(const struct Limits *limits, bool read_only, const char *hostname, int oom_score_adj,
+                ChildPlan *ret);
+void plan_oom_score_adj(int callers, char ret[static OOM_SCORE_ADJ_SIZE]);
+/* A command's order: limits as the caller's allowance has them, the command and its environment from the
+ * request, the root's own defaults where that says nothing. root may be NULL: it is not configured any more.
+ * 0, -ENOMEM, -E2BIG (more strings than an order takes). */
 int plan_command(const struct Limits *limits, const struct Spec *spec, const struct RootConfig *root,
                  uint64_t command, SpawnPlan *ret);
 void plan_done(SpawnPlan *spawn);

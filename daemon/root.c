@@ -46,6 +46,11 @@ Root *root_ref(Root *root)
         return root;
 }
 
+void root_count_idle(Root *root, int by)
+{
+        root->n_idle += (unsigned)by;
+}
+
 Root *root_unref(Root *root)
 {
         if (!root || --root->n_ref > 0)

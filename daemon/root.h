@@ -6,7 +6,8 @@
 #include "store.h"
 
 struct Root {
-        unsigned n_ref; /* one is the cache's own while it is in it */
+        unsigned n_ref;  /* one is the cache's own while it is in it */
+        unsigned n_idle; /* of these, in nobody's way (root_set_idle) */
         const RootConfig *config;
         Metadata metadata;
         int tree_fd;

@@ -618,7 +618,7 @@ int roots_info(Roots *r, size_t index, RootInfo *ret)
                 ret->digest = e->root->metadata.digest;
                 ret->size_bytes = e->root->metadata.size_bytes;
                 ret->cached = true;
-                ret->sessions = e->root->n_ref - 1;
+                ret->sessions = e->root->n_ref - e->root->n_idle - 1;
         }
         return 0;
 }
@@ -667,15 +667,17 @@ int roots_verify(Roots *r, const char *name, Error *e)
 int roots_remove(Roots *r, const char *name, Error *e)
 {
         Entry *entry = find(r, name);
+        unsigned sessions;
         int k;
 
         if (!entry)
                 return no_such_root(e, name);
         if (!entry->root)
                 return 0;
-        if (entry->root->n_ref > 1) {
+        sessions = entry->root->n_ref - entry->root->n_idle - 1;
+        if (sessions > 0) {
                 error_setf(e, ERROR_ROOT_IN_USE, "name", "%s", name);
-                return error_add_number(e, "sessions", entry->root->n_ref - 1);
+                return error_add_number(e, "sessions", sessions);
         }
         k = metadata_remove(r->store.names_fd, name); /* if not even that can be done, it stays */
         if (k >= 0)

@@ -70,7 +70,7 @@ typedef struct RootInfo {
         bool cached;
         int64_t size_bytes; /* -1: not cached */
         const RootConfig *config;
-        unsigned sessions; /* references held with root_ref */
+        unsigned sessions; /* references held with root_ref, but for idle ones */
 } RootInfo;
 size_t roots_count(const Roots *r); /* of configured roots */
 int roots_info(Roots *r, size_t index, RootInfo *ret);
@@ -88,5 +88,8 @@ bool root_can_idmap(
 const RootConfig *root_config(const Root *root); /* NULL: not configured any more, since a reload */
 const char *root_name(const Root *root);
 Root *root_ref(Root *root);
+/* One more (1) or one fewer (-1) of the references is no session's and does not keep it from being removed:
+ * who has it lets go of it when root_config becomes NULL. */
+void root_count_idle(Root *root, int by);
 Root *root_unref(Root *root); /* returns NULL */
 DEFINE_CLEANUP(Root *, root_unref);

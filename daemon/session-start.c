@@ -1,38 +1,15 @@
-/* How a session begins: its id, its ids, its cgroup, its plan, its launch. See session-private.h. */
-#include <stdio.h>
-#include <sys/random.h>
+/* How a session begins: with one that is prepared, now or before, and an order. See session-private.h. */
 #include <sys/stat.h>
 
 #include "output.h"
 #include "plan.h"
+#include "prepared.h"
 #include "session-log.h"
 #include "session-private.h"
 
 #define ARGUMENT_BYTES_SHOWN 512
 #define ELLIPSIS             "\u2026"
-
-static int random_id(char ret[static SESSION_ID_LENGTH + 1])
-{
-        uint8_t bytes[SESSION_ID_LENGTH];
-
-        if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-                return -errno;
-        for (size_t i = 0; i < SESSION_ID_LENGTH; i++)
-                ret[i] = SESSION_ID_ALPHABET[bytes[i] % 32];
-        ret[SESSION_ID_LENGTH] = '\0';
-        return 0;
-}
-
-/* Also its beginning is nobody else's: it is its name in the descriptor store. */
-static int new_id(const SessionHost *host, char ret[static SESSION_ID_LENGTH + 1])
-{
-        int r;
-
-        do
-                r = random_id(ret);
-        while (r >= 0 && host->has_prefix(ret, SESSION_STORE_NAME_LENGTH, host->userdata));
-        return r;
-}
+#define FDS_OF_SPAWN         5 /* stdin, stdout, stderr, lifeline, output */
 
 static void strings_free(char **list)
 {
@@ -84,36 +61,11 @@ static int keep_spec(Session *s, Spec *spec, const RootConfig *root)
         return 0;
 }
 
-static int make_cgroup(Session *s, const SessionRequest *request)
+static uint64_t inode_of(int fd)
 {
-        const uint64_t *of = s->limits.of;
-        const GroupLimits limits = { .memory_max = of[LIMIT_MEMORY],
-                                     .tasks_max = of[LIMIT_TASKS],
-                                     .cpu_percent = of[LIMIT_CPU_QUOTA],
-                                     .cpu_weight = of[LIMIT_CPU_WEIGHT],
-                                     .io_weight = of[LIMIT_IO_WEIGHT] };
-        int r;
+        struct stat st;
 
-        if (!s->host->cgroups)
-                return 0;
-        if (request->charged_to)
-                r = cgroup_new_at(s->host->cgroups, request->charged_to, s->id, &s->cgroup);
-        else
-                r = cgroup_new(s->host->cgroups, s->owner, &request->together, s->id, &limits, &s->cgroup);
-        if (r < 0)
-                return r;
-        if (cgroup_oom_kills(s->cgroup, &s->oom_kills_before) < 0)
-                s->oom_kills_before = 0;
-        s->cgroup_path = strdup(cgroup_path(s->cgroup));
-        return s->cgroup_path ? 0 : -ENOMEM;
-}
-
-/* Descriptors in the order of their flags, without gaps: as nsroot-init takes them. */
-static void pack_fds(const SessionRequest *request, Launch *launch)
-{
-        for (size_t i = 0; i < ELEMENTSOF(request->fds); i++)
-                if (request->fds[i] >= 0)
-                        launch->fds[launch->n_fds++] = request->fds[i];
+        return fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
 static int fail(LaunchFailure *f, Step step, int r)
@@ -122,50 +74,74 @@ static int fail(LaunchFailure *f, Step step, int r)
         return -EREMOTEIO;
 }
 
-/* By the clone, or, where somebody else may do what he likes with it, by the child itself. */
-static int choose_cgroup(const Session *s, Launch *l)
+/* Takes what is prepared. */
+static int become(Session *s, Prepared *p)
 {
-        if (!s->cgroup)
-                return 0;
-        if (!cgroup_is_elsewhere(s->cgroup)) {
-                l->cgroup_fd = cgroup_fd(s->cgroup);
-                return 0;
-        }
-        l->enter_fd = cgroup_open_entry(s->cgroup);
-        return MIN(l->enter_fd, 0);
+        memcpy(s->id, p->id, sizeof(s->id));
+        s->root = TAKE_PTR(p->root);
+        s->first_id = p->first_id;
+        s->has_range = p->has_range;
+        p->has_range = false;
+        s->cgroup = TAKE_PTR(p->cgroup);
+        s->oom_kills_before = p->oom_kills_before;
+        s->pid = p->init.pid;
+        s->pidfd = TAKE_FD(p->init.pidfd);
+        s->control = TAKE_FD(p->init.control);
+        s->tree = inode_of(root_tree_fd(s->root));
+        s->root_name = strdup(root_name(s->root));
+        s->cgroup_path = s->cgroup ? strdup(cgroup_path(s->cgroup)) : NULL;
+        return s->root_name && (s->cgroup_path || !s->cgroup) ? 0 : -ENOMEM;
 }
 
-static int launch(Session *s, SessionRequest *request, LaunchFailure *f)
+static int become_wanted(Session *s, const SessionRequest *request, Prepared *warm, LaunchFailure *f)
 {
-        SpawnPlan spawn = { 0 };
-        Launch l = { .spawn = &spawn,
-                     .tree_fd = root_tree_fd(s->root),
-                     .can_idmap = root_can_idmap(s->root),
-                     .first_id = s->first_id,
-                     .cgroup_fd = -EBADF,
-                     .enter_fd = -EBADF };
-        Launched launched;
-        int r = choose_cgroup(s, &l);
+        const Wanted wanted = session_request_wanted(request);
+        Prepared *p = warm;
+        int r = p ? 0 : prepared_new(s->host, &wanted, &p, f);
 
         if (r < 0)
-                return fail(f, STEP_LEAF, r);
-        r = plan_build(&s->limits, &request->spec, root_config(s->root), request->oom_score_adj, &l.child,
-                       &spawn);
-        if (r < 0)
-                *f = (LaunchFailure){ .step = STEP_ORDERS, .error = -r };
-        else {
-                pack_fds(request, &l);
-                l.fds[l.n_fds++] = s->output_fd;
-                r = launcher_start(s->host->launcher, &l, &launched, f);
-        }
-        plan_done(&spawn);
-        close_fd(l.enter_fd);
-        if (r < 0)
-                return -EREMOTEIO;
-        s->pid = launched.pid;
-        s->pidfd = launched.pidfd;
-        s->control = launched.control;
-        return 0;
+                return r;
+        r = become(s, p);
+        prepared_free(s->host, p);
+        return r < 0 ? fail(f, STEP_START, r) : 0;
+}
+
+Wanted session_request_wanted(const SessionRequest *request)
+{
+        return (Wanted){ .root = request->root,
+                         .owner = request->owner,
+                         .limits = &request->limits,
+                         .together = &request->together,
+                         .charged_to = request->charged_to,
+                         .hostname = request->spec.hostname,
+                         .read_only = request->spec.read_only == 1,
+                         .oom_score_adj = request->oom_score_adj };
+}
+
+/* Descriptors in the order of their flags, without gaps: as nsroot-init takes them. */
+static size_t pack_fds(const Session *s, const SessionRequest *request, int ret[static FDS_OF_SPAWN])
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(request->fds); i++)
+                if (request->fds[i] >= 0)
+                        ret[n++] = request->fds[i];
+        ret[n++] = s->output_fd;
+        return n;
+}
+
+static int order_command(Session *s, const SessionRequest *request)
+{
+        SpawnPlan plan = { 0 };
+        int fds[FDS_OF_SPAWN];
+        size_t n = pack_fds(s, request, fds);
+        int r = plan_command(&s->limits, &request->spec, root_config(s->root), ORDER_MAIN_COMMAND, &plan);
+
+        if (r >= 0)
+                r = order_send(s->control, &plan.order, sizeof(plan.order), plan.blob, plan.order.blob_size,
+                               fds, n);
+        plan_done(&plan);
+        return r == -EPIPE || r == -ECONNRESET ? 0 : r; /* it ended meanwhile, and has said why */
 }
 
 /* What a detached session prints is kept as far as there is room; of others, only how their commands end. */
@@ -176,22 +152,18 @@ static int make_output(Session *s, const Spec *spec)
         return output_new(size, &s->output_fd);
 }
 
-static int start(Session *s, SessionRequest *request, LaunchFailure *f)
+static int start(Session *s, SessionRequest *request, Prepared *warm, LaunchFailure *f)
 {
-        int r = idranges_take(s->host->ranges, &s->first_id);
+        int r = become_wanted(s, request, warm, f);
 
         if (r < 0)
-                return fail(f, STEP_MAPS, r);
-        s->has_range = true;
-        r = make_cgroup(s, request);
-        if (r < 0)
-                return fail(f, STEP_LEAF, r);
+                return r;
         r = make_output(s, &request->spec);
         if (r < 0)
                 return fail(f, STEP_START, r);
-        r = launch(s, request, f);
+        r = order_command(s, request);
         if (r < 0)
-                return r;
+                return fail(f, STEP_ORDERS, r);
         r = keep_spec(s, &request->spec, root_config(s->root));
         if (r >= 0)
                 r = session_keep(s);
@@ -202,31 +174,24 @@ static int start(Session *s, SessionRequest *request, LaunchFailure *f)
         return r < 0 ? fail(f, STEP_START, r) : 0;
 }
 
-static uint64_t inode_of(int fd)
-{
-        struct stat st;
-
-        return fstat(fd, &st) < 0 ? 0 : st.st_ino;
-}
-
-int session_start(const SessionHost *host, SessionRequest *request, SessionWatch *watch, Session **ret,
-                  LaunchFailure *f)
+int session_start(const SessionHost *host, SessionRequest *request, Prepared *warm, SessionWatch *watch,
+                  Session **ret, LaunchFailure *f)
 {
         _cleanup_(session_freep) Session *s = session_alloc(host);
-        int r = s ? new_id(host, s->id) : -ENOMEM;
+        int r;
 
-        if (r >= 0) {
+        if (s) {
                 s->owner = request->owner;
                 s->limits = request->limits;
                 s->has_lifeline = request->fds[3] >= 0;
-                s->root = TAKE_PTR(request->root);
-                s->root_name = strdup(root_name(s->root));
-                s->tree = inode_of(root_tree_fd(s->root));
-                r = s->root_name ? start(s, request, f) : fail(f, STEP_START, -ENOMEM);
+                r = start(s, request, warm, f);
                 if (r < 0)
                         session_log_failure(s, f);
-        } else
-                r = fail(f, STEP_START, r);
+        } else {
+                if (warm)
+                        prepared_free(host, warm);
+                r = fail(f, STEP_START, -ENOMEM);
+        }
         session_request_done(request);
         if (r < 0)
                 return r;

@@ -14,6 +14,7 @@
 #include "spec.h"
 
 typedef struct Session Session;
+typedef struct Prepared Prepared; /* prepared.h */
 
 #define SESSION_ID_LENGTH         12 /* of a to z and 2 to 7 */
 #define SESSION_ID_ALPHABET       "abcdefghijklmnopqrstuvwxyz234567"
@@ -120,10 +121,11 @@ typedef struct CommandRequest {
 
 void session_request_done(SessionRequest *r);
 
-/* Starts one; `watch` is linked at once and told of its start and its end, later. -EREMOTEIO: it did not
+/* Starts one; `watch` is linked at once and told of its start and its end, later. warm: what it becomes, which
+ * fits the request and is adapted to it; taken, also on failure; NULL: it is made now. -EREMOTEIO: it did not
  * even begin, see *f. *ret lives until session_free. */
-int session_start(const SessionHost *host, SessionRequest *request, SessionWatch *watch, Session **ret,
-                  LaunchFailure *f);
+int session_start(const SessionHost *host, SessionRequest *request, Prepared *warm, SessionWatch *watch,
+                  Session **ret, LaunchFailure *f);
 /* Forgets it; one that runs is killed first, and nothing waits for that. */
 Session *session_free(Session *s);
 DEFINE_CLEANUP(Session *, session_free);

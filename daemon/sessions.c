@@ -3,10 +3,13 @@
 
 #include <time.h>
 
+#include "pool.h"
+
 #define SWEEP_INTERVAL (20 * USEC_PER_MSEC)
 
 struct Sessions {
         SessionHost host;
+        Pool *pool;
         Session **all;
         size_t n, allocated;
         sd_event_source *tidy;   /* a deferred look at what can be forgotten */
@@ -135,7 +138,7 @@ static bool has_prefix(const char *prefix, size_t length, void *userdata)
         for (size_t i = 0; i < t->n; i++)
                 if (strncmp(session_id(t->all[i]), prefix, length) == 0)
                         return true;
-        return false;
+        return pool_has_prefix(t->pool, prefix, length);
 }
 
 static void on_changed(Session *s, void *userdata)
@@ -172,7 +175,9 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         t->host.on_changed = on_changed;
         t->host.has_prefix = has_prefix;
         t->host.userdata = t;
-        r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
+        r = pool_new(&t->host, &t->pool);
+        if (r >= 0)
+                r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
         if (r >= 0)
                 r = sd_event_source_set_enabled(t->tidy, SD_EVENT_OFF);
         if (r >= 0)
@@ -190,6 +195,8 @@ static void table_done(Sessions *t)
         sd_event_source_disable_unref(t->tidy);
         sd_event_source_disable_unref(t->forget);
         sd_event_source_disable_unref(t->sweep);
+        if (t->pool)
+                pool_free(t->pool);
         free(t->all);
         free(t);
 }
@@ -200,6 +207,16 @@ Sessions *sessions_free(Sessions *t)
                 remove_at(t, t->n - 1);
         table_done(t);
         return NULL;
+}
+
+size_t sessions_warm(const Sessions *t, const char *root)
+{
+        return pool_in_root(t->pool, root);
+}
+
+void sessions_forsake_roots(Sessions *t)
+{
+        pool_forsake(t->pool);
 }
 
 Sessions *sessions_leave(Sessions *t)
@@ -213,6 +230,7 @@ Sessions *sessions_leave(Sessions *t)
 void sessions_set_config(Sessions *t, const Config *config)
 {
         t->host.config = config;
+        pool_flush(t->pool);
         (void)tidy(t);
 }
 
@@ -247,6 +265,15 @@ static int make_room(Sessions *t)
         return 0;
 }
 
+static int start(Sessions *t, SessionRequest *request, SessionWatch *watch, Session **ret, LaunchFailure *f)
+{
+        const Wanted wanted = session_request_wanted(request);
+        Prepared *warm = pool_take(t->pool, &wanted);
+
+        pool_expect(t->pool, &wanted);
+        return session_start(&t->host, request, warm, watch, ret, f);
+}
+
 int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Session **ret,
                    LaunchFailure *f)
 {
@@ -256,7 +283,7 @@ int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Se
                 session_request_done(request);
                 return r;
         }
-        r = session_start(&t->host, request, watch, ret, f);
+        r = start(t, request, watch, ret, f);
         if (r < 0)
                 return r;
         t->all[t->n++] = *ret;
@@ -379,6 +406,7 @@ int sessions_end_all(Sessions *t, void (*done)(void *userdata), void *userdata)
 {
         t->all_ended = done;
         t->userdata = userdata;
+        pool_flush(t->pool);
         for (size_t i = 0; i < t->n; i++)
                 session_kill(t->all[i], CAUSE_STOPPED);
         return sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);

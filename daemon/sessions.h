@@ -31,6 +31,11 @@ int sessions_take_up(Sessions *t, StoredSession *stored);
 /* Frees the table and lets its sessions live, for the next daemon. */
 Sessions *sessions_leave(Sessions *t);
 
+/* How many wait in that root for their first command. */
+size_t sessions_warm(const Sessions *t, const char *root);
+/* Roots were given up: nothing is kept warm in them any more. */
+void sessions_forsake_roots(Sessions *t);
+
 /* Called with each session that has changed, when it has. */
 void sessions_on_changed(Sessions *t, void (*changed)(Session *s, void *userdata), void *userdata);
 

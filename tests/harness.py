@@ -332,7 +332,6 @@ class Running:
 
     def __init__(self, daemon, *command, options=(), uid=USER, **popen):
         self.daemon = daemon
-        before = daemon.processes()
         popen.setdefault("stdin", subprocess.DEVNULL)
         popen.setdefault("stdout", subprocess.DEVNULL)
         popen.setdefault("stderr", subprocess.DEVNULL)
@@ -341,8 +340,8 @@ class Running:
         self.session = until(lambda: self._find(known, uid))
         assert self.session, f"the session does not run; the client: {self.client.poll()}\n{daemon.log_text()}"
         self.id = self.session["id"]
-        self.processes = {p: t for p, t in daemon.processes().items() if p not in before}
-        self.init = self.session["leader"]["pid"] if self.session.get("leader") else min(self.processes)
+        self.init = self.session["leader"]["pid"]
+        self.processes = {self.init: stat_fields(self.init)[19], **descendants(self.init)}
 
     def _find(self, known, uid):
         new = [s for s in self.daemon.sessions()

@@ -228,12 +228,12 @@ Test(describe, roots)
                                   .sessions = 2 },
                        absent = { .name = "x", .kind = "busybox", .size_bytes = -1, .config = &bare };
 
-        expect_json(describe_root(&cached),
+        expect_json(describe_root(&cached, 3),
                     "{\"name\":\"busybox\",\"kind\":\"busybox\",\"cached\":true,\"source\":\"file:/bin/"
                     "busybox\","
                     "\"digest\":\"00ff\",\"sizeBytes\":9,\"defaultArguments\":[\"/bin/sh\"],"
-                    "\"defaultEnvironment\":[\"A=b\"],\"sessions\":2,\"warm\":0}");
-        expect_json(describe_root(&absent),
+                    "\"defaultEnvironment\":[\"A=b\"],\"sessions\":2,\"warm\":3}");
+        expect_json(describe_root(&absent, 0),
                     "{\"name\":\"x\",\"kind\":\"busybox\",\"cached\":false,\"sessions\":0,\"warm\":0}");
 }
 

@@ -41,7 +41,8 @@ static SpawnPlan plan;
 
 static void build(const Spec *spec, const RootConfig *root)
 {
-        cr_assert_eq(plan_build(&limits, spec, root, 0, &child, &plan), 0);
+        plan_child(&limits, spec->read_only == 1, spec->hostname ?: root->name, 0, &child);
+        cr_assert_eq(plan_command(&limits, spec, root, ORDER_MAIN_COMMAND, &plan), 0);
 }
 
 /* The blob's strings, each followed by a bar; and that its size and counts are what they should be. */
@@ -193,9 +194,8 @@ Test(plan, oom_score_adj)
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                cr_assert_eq(plan_build(&limits, &nothing_said, &bare, rows[i].callers, &child, &plan), 0);
+                plan_child(&limits, false, "here", rows[i].callers, &child);
                 cr_expect_str_eq(child.oom_score_adj, rows[i].sessions);
-                plan_done(&plan);
         }
 }
 
@@ -216,7 +216,7 @@ Test(plan, limits)
         Limits small = limits;
 
         small.of[LIMIT_FILE_SIZE] = 4096;
-        cr_assert_eq(plan_build(&small, &nothing_said, &bare, 0, &child, &plan), 0);
+        cr_assert_eq(plan_command(&small, &nothing_said, &bare, ORDER_MAIN_COMMAND, &plan), 0);
         expect_limit(RLIMIT_CORE, 0, 0);
         expect_limit(RLIMIT_NOFILE, 4096, 4096);
         expect_limit(RLIMIT_NPROC, 512, 512);
@@ -259,7 +259,7 @@ Test(plan, the_largest_order)
 
         large[room] = 'x';
         plan.blob = NULL;
-        cr_expect_eq(plan_build(&limits, &asked, &bare, 0, &child, &plan), -E2BIG);
+        cr_expect_eq(plan_command(&limits, &asked, &bare, ORDER_MAIN_COMMAND, &plan), -E2BIG);
         cr_expect_null(plan.blob, "nothing was set");
 }
 

@@ -272,9 +272,8 @@ def test_what_a_user_may_have_holds_through_restarts_and_reloads(bed):
     few, fewer = (48, 40, 40), (40, 30, 20)
     with configured(bed, ceilings(*few)):
         stays = bed.detach("sleep 300")
-        check_ceilings(bed, *few)
-        bed.shell("systemctl restart nsrootd.service", check=True)
         assert read_ceilings(bed) == files_of(*few)
+        bed.shell("systemctl restart nsrootd.service", check=True)
         check_ceilings(bed, *few)
         configure(bed, ceilings(*fewer))
         check_ceilings(bed, *fewer)

@@ -37,14 +37,23 @@
 /* Not the cgroup namespace: its root would be the daemon's cgroup; the child unshares it. */
 #define CLONE_KINDS        (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
+/* Where a child's end of its order socket is put before its clone. It is in use until the child has a table
+ * of descriptors of its own, which may take a while: a user's sessions together may have used up their
+ * processor time. Nobody waits for that, but when all are in use. */
+typedef struct Place {
+        int fd;
+        pid_t pid; /* of the child; 0: nobody's */
+} Place;
+#define PLACES 16
+
 struct Launcher {
         int init_fd, filters_fd;
         OrderHello hello; /* the same for all but for what it says of the root */
         unsigned processors;
-        int control_slot; /* where each child's end of its order socket is put before its clone */
+        Place places[PLACES];
         bool can_overlay;
         UsernsObstacle obstacle; /* to user namespaces, as it was the last time */
-        uint32_t *has_own_table; /* shared with the child */
+        uint32_t *has_own_table; /* of each place; shared with the children */
 };
 
 static int new_memfd(const char *name, unsigned flags)
@@ -116,15 +125,19 @@ static int note_namespaces(Launcher *l)
 }
 
 /* Low numbers, as long as there is no client: what else is below them is the daemon's for good (slots.h). */
-static int make_slot(Launcher *l)
+static int make_places(Launcher *l)
 {
-        l->control_slot = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
-        return l->control_slot < 0 ? -errno : 0;
+        for (size_t i = 0; i < PLACES; i++) {
+                l->places[i].fd = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
+                if (l->places[i].fd < 0)
+                        return -errno;
+        }
+        return 0;
 }
 
-static int share_flag(Launcher *l)
+static int share_flags(Launcher *l)
 {
-        l->has_own_table = mmap(NULL, sizeof(*l->has_own_table), PROT_READ | PROT_WRITE,
+        l->has_own_table = mmap(NULL, PLACES * sizeof(*l->has_own_table), PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (l->has_own_table != MAP_FAILED)
                 return 0;
@@ -175,9 +188,9 @@ int launcher_new(const char *init_path, Launcher **ret)
         if (r >= 0)
                 r = load_filters(l);
         if (r >= 0)
-                r = make_slot(l);
+                r = make_places(l);
         if (r >= 0)
-                r = share_flag(l);
+                r = share_flags(l);
         if (r >= 0)
                 r = note_namespaces(l);
         if (r < 0)
@@ -191,8 +204,9 @@ int launcher_new(const char *init_path, Launcher **ret)
 Launcher *launcher_free(Launcher *l)
 {
         if (l->has_own_table)
-                munmap(l->has_own_table, sizeof(*l->has_own_table));
-        close_fd(l->control_slot);
+                munmap(l->has_own_table, PLACES * sizeof(*l->has_own_table));
+        for (size_t i = 0; i < PLACES; i++)
+                close_fd(l->places[i].fd);
         close_fd(l->init_fd);
         close_fd(l->filters_fd);
         free(l);
@@ -315,18 +329,6 @@ static int send_orders(Launcher *l, Launch *launch, int control, int lower)
         return r < 0 ? r : order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
 }
 
-/* Only then may the slots that the child copies be filled for another one. */
-static int await_own_table(const Launcher *l)
-{
-        const struct timespec patience = { .tv_sec = TABLE_PATIENCE_SEC };
-
-        while (!__atomic_load_n(l->has_own_table, __ATOMIC_ACQUIRE))
-                if (syscall(SYS_futex, l->has_own_table, FUTEX_WAIT, 0, &patience, NULL, 0) < 0 &&
-                    errno == ETIMEDOUT)
-                        return -ETIMEDOUT;
-        return 0;
-}
-
 /* What the parent does while the child waits for its go. */
 static int guide_child(Launcher *l, Launch *launch, const Launched *child, LaunchFailure *f)
 {
@@ -344,8 +346,6 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
         r = send_orders(l, launch, child->control, lower);
         if (r == -EPIPE || r == -ECONNRESET) /* it ended meanwhile, and has said why */
                 r = 0;
-        if (r >= 0)
-                r = await_own_table(l);
         return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
 }
 
@@ -359,25 +359,91 @@ static void abandon(Launched *child)
         child->control = close_fd(child->control);
 }
 
-static int prepare_child(Launcher *l, Launch *launch, int control)
+static bool has_own_table(const Launcher *l, size_t i)
 {
-        if (dup3(control, l->control_slot, O_CLOEXEC) < 0)
-                return -errno;
-        *l->has_own_table = 0;
-        launch->child.control_fd = l->control_slot;
-        launch->child.init_fd = l->init_fd;
-        launch->child.last_fd = MAX(l->control_slot, l->init_fd);
-        launch->child.has_own_table = l->has_own_table;
-        launch->child.processors = l->processors;
-        launch->child.plain_root = !launch->can_idmap || !l->can_overlay;
+        return __atomic_load_n(&l->has_own_table[i], __ATOMIC_ACQUIRE);
+}
+
+/* It holds nothing between two starts: who else held a session's control socket would keep it alive. */
+static void empty_place(Launcher *l, size_t i)
+{
+        (void)dup3(l->init_fd, l->places[i].fd, O_CLOEXEC);
+        l->places[i].pid = 0;
+}
+
+/* A child may also be gone, and reaped, before its first act. */
+void launcher_sweep(Launcher *l)
+{
+        for (size_t i = 0; i < PLACES; i++)
+                if (l->places[i].pid &&
+                    (has_own_table(l, i) || (kill(l->places[i].pid, 0) < 0 && errno == ESRCH)))
+                        empty_place(l, i);
+}
+
+static int find_place(const Launcher *l)
+{
+        for (size_t i = 0; i < PLACES; i++)
+                if (!l->places[i].pid)
+                        return (int)i;
+        return -EAGAIN;
+}
+
+/* The child of a place that is in use has its patience. */
+static int await_own_table(const Launcher *l, size_t i)
+{
+        const struct timespec patience = { .tv_sec = TABLE_PATIENCE_SEC };
+
+        while (!has_own_table(l, i))
+                if (syscall(SYS_futex, &l->has_own_table[i], FUTEX_WAIT, 0, &patience, NULL, 0) < 0 &&
+                    errno == ETIMEDOUT)
+                        return -ETIMEDOUT;
         return 0;
 }
 
-/* The slot holds nothing between two starts: who else held a session's control socket would keep it alive.
- */
-static void empty_slot(const Launcher *l)
+static int need_place(Launcher *l)
 {
-        (void)dup3(l->init_fd, l->control_slot, O_CLOEXEC);
+        int place, r;
+
+        launcher_sweep(l);
+        place = find_place(l);
+        if (place >= 0)
+                return place;
+        r = await_own_table(l, 0);
+        if (r < 0)
+                return r;
+        empty_place(l, 0);
+        return 0;
+}
+
+/* Which place it is. */
+static int prepare_child(Launcher *l, Launch *launch, int control)
+{
+        int place = need_place(l);
+
+        if (place < 0)
+                return place;
+        if (dup3(control, l->places[place].fd, O_CLOEXEC) < 0)
+                return -errno;
+        l->has_own_table[place] = 0;
+        launch->child.control_fd = l->places[place].fd;
+        launch->child.init_fd = l->init_fd;
+        launch->child.last_fd = MAX(l->places[place].fd, l->init_fd);
+        launch->child.has_own_table = &l->has_own_table[place];
+        launch->child.processors = l->processors;
+        launch->child.plain_root = !launch->can_idmap || !l->can_overlay;
+        return place;
+}
+
+/* Into that place, its clone. */
+static int clone_from(Launcher *l, size_t place, Launch *launch, Launched *ret)
+{
+        int r = clone_in_namespaces(l, launch, ret);
+
+        if (r < 0)
+                empty_place(l, place);
+        else
+                l->places[place].pid = ret->pid;
+        return r;
 }
 
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
@@ -394,14 +460,12 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         (void)setsockopt(child.control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         r = prepare_child(l, launch, theirs);
         if (r >= 0)
-                r = clone_in_namespaces(l, launch, &child);
+                r = clone_from(l, (size_t)r, launch, &child);
         if (r < 0) {
-                empty_slot(l);
                 close_fd(child.control);
                 return fail(f, STEP_CLONE, r);
         }
         r = guide_child(l, launch, &child, f);
-        empty_slot(l);
         if (r < 0) {
                 abandon(&child);
                 return r;

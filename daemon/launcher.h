@@ -36,5 +36,8 @@ typedef struct Launched {
 /* Returns when nsroot-init has been told all it needs to wait for its first ORDER_SPAWN, which can be sent
  * at once; how it goes on comes as events. On failure -EREMOTEIO with *f, and nothing is left of it. */
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f);
+/* Lets go of what children needed for their first act, of those that have done it: whenever one has shown
+ * that it lives, or has ended. */
+void launcher_sweep(Launcher *l);
 /* The caller's, later: the session's is never below 500. */
 int launcher_write_oom_score_adj(const Launched *launched, int oom_score_adj);

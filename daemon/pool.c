@@ -4,9 +4,10 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#define REFILL_DELAY   (2 * USEC_PER_MSEC)   /* after a start, and between two of its kind */
-#define BURST_USEC     (100 * USEC_PER_MSEC) /* what is started within this is started at about the same time \
-                                              */
+#define REFILL_DELAY (2 * USEC_PER_MSEC) /* after a start, and between two of its kind */
+#define BURST_USEC                                                                                          \
+        (100 * USEC_PER_MSEC) /* what is started within this is started at about the same time              \
+                               */
 #define MEMORY_OF_ONE  (350 * KIB)
 #define MEMORY_OF_ROOT (4 * MIB) /* where it is a copy */
 
@@ -215,9 +216,10 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
         Pool *p = userdata;
         Shelf *shelf = find_emptiest(p);
 
+        launcher_sweep(p->host->launcher); /* the one before it */
         if (shelf)
                 add_one(shelf);
-        if (find_emptiest(p))
+        if (shelf)
                 arm(p->refill, REFILL_DELAY);
         return 0;
 }

@@ -373,6 +373,8 @@ static void on_event(Session *s, OrderMessage *m)
         for (size_t i = 0; i < ELEMENTSOF(handlers); i++)
                 if (handlers[i].type == m->header->type)
                         handlers[i].handle(s, m);
+        if (was_starting)
+                launcher_sweep(s->host->launcher);
         if (was_starting && s->state == SESSION_RUNNING)
                 tell_started(s, m->n_fds ? TAKE_FD(m->fds[0]) : -EBADF);
 }
@@ -413,6 +415,7 @@ static int on_pidfd_io(sd_event_source *source, int fd, uint32_t events, void *u
 
         (void)drain_control(s);
         (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED);
+        launcher_sweep(s->host->launcher);
         finish(s);
         return 0;
 }

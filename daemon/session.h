@@ -121,9 +121,9 @@ typedef struct CommandRequest {
 
 void session_request_done(SessionRequest *r);
 
-/* Starts one; `watch` is linked at once and told of its start and its end, later. warm: what it becomes, which
- * fits the request and is adapted to it; taken, also on failure; NULL: it is made now. -EREMOTEIO: it did not
- * even begin, see *f. *ret lives until session_free. */
+/* Starts one; `watch` is linked at once and told of its start and its end, later. warm: what it becomes,
+ * which fits the request and is adapted to it; taken, also on failure; NULL: it is made now. -EREMOTEIO: it
+ * did not even begin, see *f. *ret lives until session_free. */
 int session_start(const SessionHost *host, SessionRequest *request, Prepared *warm, SessionWatch *watch,
                   Session **ret, LaunchFailure *f);
 /* Forgets it; one that runs is killed first, and nothing waits for that. */

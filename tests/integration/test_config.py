@@ -259,7 +259,7 @@ def test_a_dump_is_read_as_the_same(machine, nsrootd, keys, of_user):
     text += "[User 77]\nCpuQuota=5%\n[Root busybox]\nSource='file:/a b'\nCommand=\"a \\;b\" '' \"'\" '\"' '\\'\n"
     machine.write(f"{ETC}/{MAIN}", text)
     first = nsrootd("--dump-config")
-    assert (first.returncode, [line for line in first.stderr.splitlines() if "SlotsPerUser" not in line]) == (0, [])
+    assert (first.returncode, first.stderr) == (0, "")
     machine.clear()
     machine.write(f"{ETC}/{MAIN}", first.stdout)
     second = nsrootd("--dump-config")
@@ -508,13 +508,6 @@ def test_long_values_are_whole(machine, nsrootd):
 def test_a_line_that_is_too_long_is_refused(machine, nsrootd):
     machine.write(f"{ETC}/{MAIN}", "[Root a]\nSource=file:/" + "x" * 8192 + "\n")
     check_refused(nsrootd("--check-config"), f"{ETC}/{MAIN}:2: longer than 8192 characters; make it shorter")
-
-
-def test_only_a_warm_pool_that_is_wanted_is_told_of(machine, nsrootd):
-    machine.write(f"{ETC}/{MAIN}", "[Pool]\nSlotsPerUser=1\n")
-    done = nsrootd("--check-config")
-    assert done.returncode == 0
-    assert done.stderr == f"notice: {ETC}/{MAIN}:2: SlotsPerUser= is not in force: no session is kept warm yet\n"
 
 
 # -- the daemon ---------------------------------------------------------------------------------------------------

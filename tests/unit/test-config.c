@@ -624,14 +624,6 @@ Test(config, a_file_that_others_may_change_is_a_warning)
         check_owner_warning(true);
 }
 
-Test(config, what_is_not_built_yet_is_said)
-{
-        char *said = warnings("[Pool]\n\nSlotsPerUser=1\n");
-
-        cr_expect_not_null(strstr(said, ":3: SlotsPerUser= is not in force: no session is kept warm yet"));
-        cr_expect_str_eq(warnings("[Pool]\nSlotsPerUser=0\n"), "");
-}
-
 /* rule_apply keeps a bit for each. */
 Test(config, the_keys_that_a_user_may_have_are_few_enough)
 {

@@ -141,6 +141,7 @@ def test_a_file_that_grows_too_large_ends_its_writer(bed):
     assert (result["cause"], result["signal"], done.returncode) == ("outputLimit", "SIGXFSZ", 153), result
 
 
+SLOWEST = "cpuQuotaPercent least"  # to set a session up with a hundredth of an emulated processor takes a minute
 ANSWERS = f"""
 import sys, types
 sys.path[:0] = ["{TESTS}", "{TESTS}/integration"]
@@ -148,14 +149,16 @@ from test_limits import cell, rows
 daemon = types.SimpleNamespace(socket="/run/nsrootd/varlink")
 for field in sys.argv[1:]:
     for name, value in rows(field).items():
-        print(f"{{field}} {{name}}: {{cell(daemon, field, value)}}")
+        row = f"{{field}} {{name}}"
+        if row != "{SLOWEST}":
+            print(f"{{row}}: {{cell(daemon, field, value)}}")
 """
 
 
 def test_answers_are_golden_where_all_is_enforced(bed):
     """What test_limits.py has to excuse where there are no controllers."""
     fields = ["memoryMaxBytes", "tasksMax", "cpuQuotaPercent", "cpuWeight", "cpuTimeMaxUSec"]
-    golden = [line for line in test_limits.GOLDEN.read_text().splitlines() if line.split()[0] in fields]
+    golden = [line for line in test_limits.GOLDEN.read_text().splitlines() if line.split()[0] in fields and not line.startswith(SLOWEST)]
     with configured(bed, test_limits.CONFIG):
         done = bed.run("/usr/bin/python3", "-c", ANSWERS, *fields, check=True)
     assert len(golden) > 60 and done.stdout.splitlines() == golden

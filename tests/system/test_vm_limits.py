@@ -297,7 +297,8 @@ def test_a_user_is_limited_whichever_session_ends_first(bed):
 
 
 def p99(times):
-    return sorted(times)[len(times) * 99 // 100]
+    """But never the slowest: of the few starts that fit into a minute of an emulated machine, that is any hiccup of it."""
+    return sorted(times)[min(len(times) * 99 // 100, len(times) - 2)]
 
 
 def test_starts_take_no_longer_than_three_times_beside_a_user_who_does_the_worst(bed):
@@ -306,5 +307,6 @@ def test_starts_take_no_longer_than_three_times_beside_a_user_who_does_the_worst
         done = bed.run("/usr/bin/python3", f"{TESTS}/system/neighbours.py", "/run/nsrootd/varlink", 60, 20, 128,
                        check=True, timeout=400)
     times = json.loads(done.stdout)["times"]
+    assert min(len(t) for t in times.values()) >= 4, times
     for name in ("beside abuse", "beside starts"):
         assert p99(times[name]) < 3 * p99(times["alone"]), {name: (len(t), p99(t)) for name, t in times.items()}

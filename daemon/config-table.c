@@ -133,7 +133,7 @@ const ConfigKey config_keys[] = {
         LIMIT(STORAGE, "StorageMax", "Storage", KEY_SIZE, "512M", MIB, ANY,
               "What a session can write in its root, /tmp and /run together; it is memory."),
         LIMIT(STORAGE_INODES, "StorageInodes", "StorageInodes", KEY_COUNT, "65536", 1024, ANY,
-              "Files and directories a session can have in its root, /tmp and /run together."),
+              "Files and directories a session can have in its root, /tmp and /run together, and as many in /dev/shm."),
         LIMIT(SHARED_MEMORY, "SharedMemoryMax", "SharedMemory", KEY_SIZE, "16M", 64 * KIB, ANY,
               "The size of /dev/shm."),
         LIMIT(OPEN_FILES, "OpenFilesMax", "OpenFiles", KEY_COUNT, "4096", 16, MANY,

@@ -232,8 +232,8 @@ void plan_child(const Limits *limits, bool read_only, const char *hostname, int 
         plan_oom_score_adj(oom_score_adj, ret->oom_score_adj);
         snprintf(ret->storage, sizeof(ret->storage), "mode=0755,size=%lu,nr_inodes=%lu", ret->storage_max,
                  ret->storage_inodes);
-        snprintf(ret->shm, sizeof(ret->shm), "mode=1777,size=%lu",
-                 for_tmpfs(limits->of[LIMIT_SHARED_MEMORY]));
+        snprintf(ret->shm, sizeof(ret->shm), "mode=1777,size=%lu,nr_inodes=%lu",
+                 for_tmpfs(limits->of[LIMIT_SHARED_MEMORY]), ret->storage_inodes);
 }
 
 void plan_done(SpawnPlan *spawn)

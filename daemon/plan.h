@@ -21,7 +21,7 @@ typedef struct ChildPlan {
         const char *hostname;
         uint64_t storage_max, storage_inodes;
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
-        char shm[64], pts[80];
+        char shm[96], pts[80];
 } ChildPlan;
 
 /* A command, as an order: the structure and the strings that follow it. */

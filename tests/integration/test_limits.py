@@ -207,6 +207,9 @@ def test_storage_and_its_files_are_bounded_and_a_fresh_one_is_empty(daemon):
     files = daemon.run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do touch /tmp/$i || break; i=$((i+1)); done; echo $i",
                        options=["--inodes", 2000])
     assert "No space left on device" in files.stderr and 0 < int(files.stdout) < 2000
+    shm = daemon.run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do touch /dev/shm/$i || break; i=$((i+1)); done; echo $i",
+                     options=["--inodes", 2000])
+    assert "No space left on device" in shm.stderr and 0 < int(shm.stdout) < 2000
     shm = daemon.run("sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=3", options=["--shm", "2M"])
     assert "No space left on device" in shm.stderr
     assert daemon.run("sh", "-c", "ls /big /tmp").returncode == 1

@@ -84,7 +84,7 @@ Test(plan, nothing_was_said)
         cr_expect_str_eq(child.hostname, "busybox");
         cr_expect_not(child.read_only);
         cr_expect_str_eq(child.storage, "mode=0755,size=536870912,nr_inodes=65536");
-        cr_expect_str_eq(child.shm, "mode=1777,size=16777216");
+        cr_expect_str_eq(child.shm, "mode=1777,size=16777216,nr_inodes=65536");
 }
 
 Test(plan, the_roots_own_defaults)

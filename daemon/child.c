@@ -47,6 +47,13 @@ static int attach(int tree, const char *to)
         return r;
 }
 
+/* The same, as it is mounted, of what we made ourselves or what is the kernel's own: by mount(2), which needs
+ * no mount namespace for the copy. */
+static int bind_plain(const char *from, const char *to)
+{
+        return check(mount(from, to, NULL, MS_BIND, NULL));
+}
+
 /* Binds `from` onto `to`, as it is mounted; both exist. */
 static int bind_mount(const char *from, const char *to)
 {
@@ -194,7 +201,7 @@ static int do_nodes(Child *c)
                 const char *to = nodes[c->index][1];
                 int r = check(mknod(to, S_IFREG | 0666, 0));
 
-                r = r < 0 ? r : bind_mount(nodes[c->index][0], to);
+                r = r < 0 ? r : bind_plain(nodes[c->index][0], to);
                 if (r < 0)
                         return r;
         }
@@ -250,7 +257,7 @@ static int mask(const char *path)
 
         if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return bind_mount(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path);
+        return bind_plain(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path);
 }
 
 static int do_masks(Child *c)

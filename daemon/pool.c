@@ -4,7 +4,11 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#define REFILL_DELAY (2 * USEC_PER_MSEC) /* after a start, and between two of its kind */
+/* A start is over before another one is made for the next, as long as there are enough; else one is made
+ * soon. */
+#define LAZY_DELAY  (20 * USEC_PER_MSEC)
+#define EAGER_DELAY (1500)
+#define WANTED_MIN  2 /* so that there is one while another is made */
 #define BURST_USEC                                                                                          \
         (100 * USEC_PER_MSEC) /* what is started within this is started at about the same time              \
                                */
@@ -210,6 +214,11 @@ static void arm(sd_event_source *timer, uint64_t usec)
         (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
+static uint64_t patience(const Shelf *shelf)
+{
+        return shelf->n_slots * 2 >= shelf->wanted ? LAZY_DELAY : EAGER_DELAY;
+}
+
 /* One a turn: who wants a session now has it before the pool. */
 static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -217,10 +226,10 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
         Shelf *shelf = find_emptiest(p);
 
         launcher_sweep(p->host->launcher); /* the one before it */
-        if (shelf)
+        if (shelf) {
                 add_one(shelf);
-        if (shelf)
-                arm(p->refill, REFILL_DELAY);
+                arm(p->refill, patience(shelf));
+        }
         return 0;
 }
 
@@ -265,7 +274,7 @@ static Shelf *add_shelf(Pool *p, const Wanted *wanted)
         return shelf;
 }
 
-/* As many as have come at about the same time, and one in any case. */
+/* As many as have come at about the same time, and some in any case. */
 static void count_start(Shelf *shelf)
 {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
@@ -273,7 +282,7 @@ static void count_start(Shelf *shelf)
 
         shelf->burst = shelf->burst > faded ? shelf->burst - faded + 1 : 1;
         shelf->used_usec = now;
-        shelf->wanted = MAX(shelf->wanted, (size_t)shelf->burst);
+        shelf->wanted = MAX(MAX(shelf->wanted, (size_t)shelf->burst), (size_t)WANTED_MIN);
 }
 
 void pool_expect(Pool *p, const Wanted *wanted)
@@ -290,7 +299,7 @@ void pool_expect(Pool *p, const Wanted *wanted)
         shelf->together = *wanted->together;
         shelf->oom_score_adj = wanted->oom_score_adj;
         count_start(shelf);
-        arm(p->refill, REFILL_DELAY);
+        arm(p->refill, patience(shelf));
         if (sd_event_source_get_enabled(p->tidy, NULL) == 0)
                 arm(p->tidy, p->host->config->pool_idle_usec);
 }

@@ -231,7 +231,7 @@ def test_kill_of_the_daemon_leaves_nothing(busy):
     daemon.kill()
     assert until(lambda: not still_there(processes), PROMPTLY), still_there(processes)
     assert until(lambda: not traces(daemon), PROMPTLY), traces(daemon)
-    assert namespace not in {namespace_of(p) for p in os.listdir("/proc") if p.isdigit()}
+    assert until(lambda: namespace not in {namespace_of(p) for p in os.listdir("/proc") if p.isdigit()}, PROMPTLY)
 
 
 def namespace_of(pid):

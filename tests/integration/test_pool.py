@@ -262,4 +262,4 @@ def test_a_hundred_at_once_are_all_right(make):
     for _ in range(3):
         runs = [d.popen("run", "--", "sh", "-c", f"echo {n}; exit {n % 100}") for n in range(40)]
         assert [(r.communicate(timeout=120)[0], r.returncode) for r in runs] == [(f"{n}\n", n % 100) for n in range(40)]
-    assert until(lambda: len(waiting(d)) == 8), waiting(d)
+    assert until(lambda: 2 <= len(waiting(d)) <= 8), waiting(d)

@@ -296,9 +296,9 @@ def test_a_user_is_limited_whichever_session_ends_first(bed):
                 assert wait_for(lambda: bed.shell(f"ls -d {NODE}/user-*").returncode != 0), (order, restart)
 
 
-def p99(times):
-    """But never the slowest: of the few starts that fit into a minute of an emulated machine, that is any hiccup of it."""
-    return sorted(times)[min(len(times) * 99 // 100, len(times) - 2)]
+def p90(times):
+    """Too few starts fit into a minute of an emulated machine for a 99th: bench/neighbours has that."""
+    return sorted(times)[len(times) * 9 // 10]
 
 
 def test_starts_take_no_longer_than_three_times_beside_a_user_who_does_the_worst(bed):
@@ -309,4 +309,4 @@ def test_starts_take_no_longer_than_three_times_beside_a_user_who_does_the_worst
     times = json.loads(done.stdout)["times"]
     assert min(len(t) for t in times.values()) >= 4, times
     for name in ("beside abuse", "beside starts"):
-        assert p99(times[name]) < 3 * p99(times["alone"]), {name: (len(t), p99(t)) for name, t in times.items()}
+        assert p90(times[name]) < 3 * p90(times["alone"]), {name: (len(t), p90(t)) for name, t in times.items()}

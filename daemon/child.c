@@ -47,14 +47,14 @@ static int attach(int tree, const char *to)
         return r;
 }
 
-/* The same, as it is mounted, of what we made ourselves or what is the kernel's own: by mount(2), which needs
- * no mount namespace for the copy. */
+/* Binds `from` onto `to`, as it is mounted, where both are what we made ourselves or the kernel's own: by
+ * mount(2), which needs no mount namespace for the copy. */
 static int bind_plain(const char *from, const char *to)
 {
         return check(mount(from, to, NULL, MS_BIND, NULL));
 }
 
-/* Binds `from` onto `to`, as it is mounted; both exist. */
+/* The same where `to` is the root's: no link of that is followed. */
 static int bind_mount(const char *from, const char *to)
 {
         int tree = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);

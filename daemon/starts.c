@@ -16,8 +16,9 @@ struct StartsUser {
 };
 
 struct Starts {
+        sd_event *event;
         User *users;
-        sd_event_source *turn;
+        sd_event_source *turn; /* NULL: nothing waits */
 };
 
 static User **find_user(Starts *s, uid_t uid)
@@ -123,15 +124,24 @@ static bool anything_waits(const Starts *s)
         return false;
 }
 
-/* One, and then whatever else has come meanwhile is looked at first. */
+static int on_turn(sd_event_source *source, void *userdata);
+
+/* A source of its own for each turn: one that is deferred again comes before all that have waited for
+ * longer, and whoever is to be next has to be read first. */
+static int arm(Starts *s)
+{
+        return s->turn ? 0 : sd_event_add_defer(s->event, &s->turn, on_turn, s);
+}
+
 static int on_turn(sd_event_source *source, void *userdata)
 {
         Starts *s = userdata;
         User *user = take_turn(s);
         Start *start = user ? take_first(user) : NULL;
 
+        s->turn = sd_event_source_disable_unref(s->turn);
         if (anything_waits(s))
-                (void)sd_event_source_set_enabled(s->turn, SD_EVENT_ONESHOT);
+                (void)arm(s);
         else
                 forget_idle(s);
         if (start)
@@ -142,14 +152,15 @@ static int on_turn(sd_event_source *source, void *userdata)
 int starts_queue(Starts *s, uid_t uid, Start *start)
 {
         User *user = need_user(s, uid);
+        int r = user ? arm(s) : -ENOMEM;
 
-        if (!user)
-                return -ENOMEM;
+        if (r < 0)
+                return r;
         start->user = user;
         start->next = NULL;
         *user->last = start;
         user->last = &start->next;
-        return sd_event_source_set_enabled(s->turn, SD_EVENT_ONESHOT);
+        return 0;
 }
 
 void starts_leave(Starts *s, Start *start)
@@ -171,17 +182,12 @@ void starts_leave(Starts *s, Start *start)
 
 int starts_new(sd_event *event, Starts **ret)
 {
-        _cleanup_(starts_freep) Starts *s = calloc(1, sizeof(*s));
-        int r;
+        Starts *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return -ENOMEM;
-        r = sd_event_add_defer(event, &s->turn, on_turn, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->turn, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(s);
+        s->event = sd_event_ref(event);
+        *ret = s;
         return 0;
 }
 
@@ -194,6 +200,7 @@ Starts *starts_free(Starts *s)
                 free(user);
         }
         sd_event_source_disable_unref(s->turn);
+        sd_event_unref(s->event);
         free(s);
         return NULL;
 }

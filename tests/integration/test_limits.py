@@ -7,12 +7,14 @@ answers, by what this host has.
 import contextlib
 import difflib
 import json
+import os
 import pathlib
+import signal
 import time
 
 import pytest
 
-from harness import OTHER, USER, Daemon, Running, cgroup2_mount
+from harness import OTHER, USER, Daemon, Running, cgroup2_mount, until
 from varlink import Connection, VarlinkError
 
 SESSION = "org.nsroot.session."
@@ -288,6 +290,26 @@ def test_starts_are_counted(build):
         assert d.run("true", uid=OTHER).returncode == 0 and d.run("true", uid=0).returncode == 0
     finally:
         d.close()
+
+
+@pytest.mark.parametrize("place", [2, 8, 14, 20])
+def test_a_user_who_asks_for_many_delays_another_by_one(daemon, place):
+    """All of them are there when the daemon looks, and it may look at them in any order."""
+    asking = [Connection(daemon.socket, USER) for _ in range(20)]
+    asking.insert(place, Connection(daemon.socket, OTHER))
+    for c in asking:
+        c.call("org.varlink.service.GetInfo")
+    os.kill(daemon.pid, signal.SIGSTOP)
+    for c in asking:
+        c.send_call(SESSION + "Run", {"arguments": ["sleep", "60"]}, more=True)
+    os.kill(daemon.pid, signal.SIGCONT)
+    for c in asking:
+        assert "session" in c.receive()["parameters"]
+    owners = [s["ownerUid"] for s in daemon.sessions()]    # in the order of their starts
+    for c in asking:
+        c.close()
+    assert len(owners) == 21 and OTHER in owners[:3]
+    assert until(lambda: not daemon.sessions())
 
 
 # -- the client ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 #include "starts.h"
 
 #include <criterion/criterion.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static sd_event *event;
@@ -70,6 +71,59 @@ Test(starts, who_comes_is_after_one_of_each)
         cr_assert_gt(sd_event_run(event, 0), 0);
         queue(1002, c, 1, '1');
         cr_expect_str_eq(run_all(), "aAb1BcCd");
+}
+
+/* What has come is looked at before more than one of it begins: here, who asks over a pipe each. */
+#define ASKING 40
+
+typedef struct Asking {
+        uid_t uid;
+        Waiting waiting;
+        sd_event_source *source;
+} Asking;
+
+static int on_asked(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Asking *asking = userdata;
+
+        cr_assert_eq(read(fd, &(char){ 0 }, 1), 1);
+        cr_assert_geq(starts_queue(starts, asking->uid, &asking->waiting.start), 0);
+        return 0;
+}
+
+/* In which place one is begun that is another user's, and asks as the other-th. */
+static size_t place_of(size_t other)
+{
+        static Asking asking[ASKING];
+        int ends[ASKING][2];
+
+        order[0] = '\0';
+        for (size_t i = 0; i < ASKING; i++) {
+                asking[i] = (Asking){
+                        i == other ? 1001 : 1000,
+                        {.start.begin = note, .name = i == other ? 'B' : 'a'},
+                        NULL
+                };
+                cr_assert_eq(pipe(ends[i]), 0);
+                cr_assert_geq(
+                        sd_event_add_io(event, &asking[i].source, ends[i][0], EPOLLIN, on_asked, &asking[i]),
+                        0);
+        }
+        for (size_t i = 0; i < ASKING; i++)
+                cr_assert_eq(write(ends[i][1], "", 1), 1);
+        cr_assert_eq(strlen(run_all()), ASKING);
+        for (size_t i = 0; i < ASKING; i++) {
+                sd_event_source_disable_unref(asking[i].source);
+                close(ends[i][0]);
+                close(ends[i][1]);
+        }
+        return strcspn(order, "B");
+}
+
+Test(starts, who_asks_among_many_waits_for_one_of_them)
+{
+        for (size_t i = 0; i < ASKING; i++)
+                cr_expect_leq(place_of(i), 2, "the %zu-th: %s", i, order);
 }
 
 Test(starts, one_begins_at_a_time)

@@ -133,8 +133,9 @@ static int check_policy(Run *run, const RootConfig *root, Error *e)
         return policy_limits(&allowance, &run->request.spec, &m->policy_host, &run->request.limits, e);
 }
 
-/* Asked twice where the root has to be made first: much may have changed by then. */
-static int check(Run *run, const RootConfig *root, Error *e)
+/* Asked when it comes and again at its turn: much may have changed by then, the root's name may mean
+ * another. */
+static int check(Run *run, Error *e)
 {
         const Methods *m = run->methods;
         const char *name = run->request.spec.name;
@@ -143,7 +144,7 @@ static int check(Run *run, const RootConfig *root, Error *e)
                 return error_setf(e, ERROR_REFUSED, "rule", "nsrootd-is-stopping");
         if (sessions_has_name(m->sessions, run->request.owner, name))
                 return error_setf(e, ERROR_SESSION_EXISTS, "name", "%s", name);
-        return check_policy(run, root, e);
+        return check_policy(run, config_root(m->config, root_name_of(run)), e);
 }
 
 static void run_fail(Run *run, int r, const Error *e)
@@ -174,14 +175,14 @@ static int run_session(Run *run, Error *e)
                                                                    : describe_failure(&f, NULL, e);
 }
 
-/* Its turn. */
-static void run_begin(Start *start)
+/* The root is there. Takes it, and frees the run if it fails. */
+static void run_start(Run *run, Root *root)
 {
-        Run *run = container_of(start, Run, start);
         _cleanup_error_ Error e = { 0 };
-        int r = check(run, root_config(run->request.root), &e);
+        int r = 0;
 
-        if (r >= 0 && run->request.spec.detached != 1)
+        run->request.root = root;
+        if (run->request.spec.detached != 1)
                 r = lent_need_lifeline(&run->request.spec, run->request.fds, &run->lifeline);
         if (r >= 0)
                 r = run_session(run, &e);
@@ -191,18 +192,6 @@ static void run_begin(Start *start)
         }
         lent_close_all(run->call, run->request.fds);
         call_set_parked(run->call);
-}
-
-/* The root is there. Takes it. */
-static void run_start(Run *run, Root *root)
-{
-        int r;
-
-        run->request.root = root;
-        run->start.begin = run_begin;
-        r = starts_queue(run->methods->starts, run->request.owner, &run->start);
-        if (r < 0)
-                run_fail(run, r, NULL);
 }
 
 /* One reply more that its reader has no time for would be one too many. */
@@ -220,16 +209,51 @@ static void run_on_progress(const PullProgress *p, void *userdata)
         call_notify(run->call, reply, NULL);
 }
 
+/* It may be another one's turn, for many may have waited; and by its own the root may be gone again. */
 static void run_on_pulled(int r, const Error *e, Root *root, void *userdata)
 {
         Run *run = userdata;
 
         run->pull = NULL;
         if (r >= 0) {
-                run_start(run, root);
-                return;
+                root_unref(root);
+                r = starts_queue(run->methods->starts, run->request.owner, &run->start);
         }
-        run_fail(run, r, e);
+        if (r < 0)
+                run_fail(run, r, e);
+}
+
+/* Starts, or waits until the root is made. Negative: neither. */
+static int run_with_root(Run *run, Error *e)
+{
+        static const RootsHandlers handlers = { .progress = run_on_progress, .finished = run_on_pulled };
+        Methods *m = run->methods;
+        const char *name = root_name_of(run);
+        Root *root;
+        int r = roots_get(m->roots, name, &root, e);
+
+        if (r == 0)
+                r = roots_ensure(m->roots, name, &handlers, run, &run->pull, e);
+        else if (r > 0)
+                run_start(run, root);
+        if (r == -EREMOTEIO && e->name && streq(e->name, ERROR_ROOT_NO_SUCH_ROOT)) {
+                error_done(e);
+                return error_setf(e, ERROR_NO_SUCH_ROOT, "root", "%s", name);
+        }
+        return r;
+}
+
+/* Its turn. */
+static void run_begin(Start *start)
+{
+        Run *run = container_of(start, Run, start);
+        _cleanup_error_ Error e = { 0 };
+        int r = check(run, &e);
+
+        if (r >= 0)
+                r = run_with_root(run, &e);
+        if (r < 0)
+                run_fail(run, r, &e);
 }
 
 static int run_new(Methods *m, Call *c, Run **ret)
@@ -243,32 +267,11 @@ static int run_new(Methods *m, Call *c, Run **ret)
                 .call = c,
                 .lifeline = -EBADF,
                 .request = {.owner = call_peer(c)->uid, .fds = { -EBADF, -EBADF, -EBADF, -EBADF }},
-                .watch = { .started = run_on_started, .ended = run_on_ended                    }
+                .start = { .begin = run_begin       },
+                .watch = { .started = run_on_started,     .ended = run_on_ended                                         }
         };
         *ret = run;
         return 0;
-}
-
-/* Starts at once, or as soon as the root is made. */
-static int run_with_root(Run **run, Error *e)
-{
-        static const RootsHandlers handlers = { .progress = run_on_progress, .finished = run_on_pulled };
-        Methods *m = (*run)->methods;
-        const char *name = root_name_of(*run);
-        Root *root;
-        int r = roots_get(m->roots, name, &root, e);
-
-        if (r == 0)
-                r = roots_ensure(m->roots, name, &handlers, *run, &(*run)->pull, e);
-        else if (r > 0)
-                run_start(TAKE_PTR(*run), root);
-        if (r == -EREMOTEIO && e->name && streq(e->name, ERROR_ROOT_NO_SUCH_ROOT)) {
-                error_done(e);
-                return error_setf(e, ERROR_NO_SUCH_ROOT, "root", "%s", name);
-        }
-        if (r >= 0)
-                (void)TAKE_PTR(*run);
-        return r < 0 ? r : 0;
 }
 
 int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e)
@@ -283,7 +286,7 @@ int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e
                 return r;
         if (!call_more(c) && run->request.spec.detached != 1)
                 return error_set(e, ERROR_EXPECTED_MORE);
-        r = check(run, config_root(m->config, root_name_of(run)), e);
+        r = check(run, e);
         if (r >= 0 && !starts_count(m->starts, run->request.owner, run->starts_max, m->config->starts_usec))
                 r = error_setf(e, ERROR_LIMIT_REACHED, "limit", "StartsPerUser");
         if (r >= 0)
@@ -292,6 +295,9 @@ int method_run(Call *c, struct json_object *parameters, void *userdata, Error *e
                 return r;
         /* The caller's own, so that it is as likely to be chosen as what the caller runs outside. */
         run->request.oom_score_adj = process_oom_score_adj(call_peer(c)->pid);
-        call_on_gone(c, run_on_gone, run);
-        return run_with_root(&run, e);
+        r = starts_queue(m->starts, run->request.owner, &run->start);
+        if (r < 0)
+                return r;
+        call_on_gone(c, run_on_gone, TAKE_PTR(run));
+        return 0;
 }

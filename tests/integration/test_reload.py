@@ -156,6 +156,35 @@ def test_who_waits_for_a_root_that_goes_is_told_and_who_waits_for_another_is_ser
 
 # -- many times
 
+LAB = "[Root lab]\nSource=\nSource=file:/bin/busybox\n"
+
+
+@pytest.mark.parametrize("change, answers", [
+    ("", {"NoSuchRoot"}),
+    (LAB + f"Users={OTHER}\n", {"Refused"}),
+], ids=["it goes", "it becomes another's"])
+def test_a_root_that_goes_just_when_a_run_has_its_turn(daemon, change, answers):
+    """Whatever the daemon looks at first of what has come while it stood still: it does not use what is not in force."""
+    seen = set()
+    for _ in range(20):
+        reload(daemon, LAB)
+        assert daemon.run("true", options=["--root", "lab"]).returncode == 0
+        daemon.configure(change)
+        runs, reloading = [Connection(daemon.socket, USER) for _ in range(12)], Connection(daemon.socket)
+        for c in [*runs, reloading]:
+            c.call("org.varlink.service.GetInfo")
+        os.kill(daemon.pid, signal.SIGSTOP)
+        for c in runs:
+            c.send_call("org.nsroot.session.Run", {"arguments": ["true"], "root": "lab"}, more=True)
+        reloading.send_call(RELOAD)
+        os.kill(daemon.pid, signal.SIGCONT)
+        for c in [*runs, reloading]:
+            reply = c.receive()
+            seen.add(reply["error"].rpartition(".")[2] if "error" in reply else "well")
+            c.close()
+    assert seen <= answers | {"well"}, daemon.log_text()
+
+
 def test_reloads_that_come_all_at_once_are_all_answered(daemon):
     """Calls queue up; signals that wait are one."""
     before, calls, signals = len(daemon.log_text()), 20, 100

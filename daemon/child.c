@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/futex.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <net/if.h>
@@ -421,7 +420,7 @@ static int take_own_table(const ChildPlan *plan)
         if (close_range((unsigned)plan->last_fd + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0)
                 return -errno;
         __atomic_store_n(plan->has_own_table, 1, __ATOMIC_RELEASE);
-        return check(syscall(SYS_futex, plan->has_own_table, FUTEX_WAKE, 1, NULL, NULL, 0));
+        return 0;
 }
 
 /* Only the two descriptors that are needed, at their places; with 0 to 2 closed: those are the daemon's log.

@@ -2,9 +2,9 @@
 #include "launcher.h"
 
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/memfd.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@
 #define MFD_EXEC 0x0010U /* 6.3 */
 #endif
 
-#define TABLE_PATIENCE_SEC 5
+#define REAP_PATIENCE_MSEC 500
 #define TTY_GROUP          5 /* in the session, as Debian has it */
 
 #define SEALS              (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -38,13 +38,16 @@
 #define CLONE_KINDS        (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
 /* Where a child's end of its order socket is put before its clone. It is in use until the child has a table
- * of descriptors of its own, which may take a while: a user's sessions together may have used up their
- * processor time. Nobody waits for that, but when all are in use. */
+ * of descriptors of its own, which may take a while: it runs in its user's cgroup, whose sessions together
+ * may have used up their processor time. Nobody waits for that; and as each user has only some of the
+ * places, only that user's sessions wait for theirs (launcher_has_place). */
 typedef struct Place {
         int fd;
         pid_t pid; /* of the child; 0: nobody's */
+        uid_t owner;
 } Place;
-#define PLACES 16
+#define PLACES          16
+#define PLACES_PER_USER 4
 
 struct Launcher {
         int init_fd, filters_fd;
@@ -349,16 +352,6 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
         return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
 }
 
-static void abandon(Launched *child)
-{
-        siginfo_t info;
-
-        (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
-        (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED);
-        child->pidfd = close_fd(child->pidfd);
-        child->control = close_fd(child->control);
-}
-
 static bool has_own_table(const Launcher *l, size_t i)
 {
         return __atomic_load_n(&l->has_own_table[i], __ATOMIC_ACQUIRE);
@@ -371,55 +364,69 @@ static void empty_place(Launcher *l, size_t i)
         l->places[i].pid = 0;
 }
 
-/* A child may also be gone, and reaped, before its first act. */
 void launcher_sweep(Launcher *l)
 {
         for (size_t i = 0; i < PLACES; i++)
-                if (l->places[i].pid &&
-                    (has_own_table(l, i) || (kill(l->places[i].pid, 0) < 0 && errno == ESRCH)))
+                if (l->places[i].pid && has_own_table(l, i))
                         empty_place(l, i);
 }
 
-static int find_place(const Launcher *l)
+void launcher_reap(Launcher *l, const Launched *child)
 {
+        siginfo_t info;
+
+        (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
+        for (size_t i = 0; i < PLACES; i++)
+                if (l->places[i].pid == child->pid) /* it was gone before its first act */
+                        empty_place(l, i);
+}
+
+void launcher_kill(const Launched *child)
+{
+        (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+}
+
+/* What does not die at once (it hangs in a filesystem of its own, or has no processor time) must not keep
+ * us. */
+void launcher_end(Launcher *l, Launched *child)
+{
+        struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
+
+        if (child->pidfd < 0)
+                return;
+        launcher_kill(child);
+        (void)poll(&end, 1, REAP_PATIENCE_MSEC);
+        launcher_reap(l, child);
+        child->pidfd = close_fd(child->pidfd);
+        child->control = close_fd(child->control);
+}
+
+static int find_place(const Launcher *l, uid_t owner)
+{
+        int place = -EAGAIN;
+        size_t n = 0;
+
         for (size_t i = 0; i < PLACES; i++)
                 if (!l->places[i].pid)
-                        return (int)i;
-        return -EAGAIN;
+                        place = (int)i;
+                else
+                        n += l->places[i].owner == owner;
+        return n < PLACES_PER_USER ? place : -EAGAIN;
 }
 
-/* The child of a place that is in use has its patience. */
-static int await_own_table(const Launcher *l, size_t i)
+bool launcher_has_place(Launcher *l, uid_t owner)
 {
-        const struct timespec patience = { .tv_sec = TABLE_PATIENCE_SEC };
-
-        while (!has_own_table(l, i))
-                if (syscall(SYS_futex, &l->has_own_table[i], FUTEX_WAIT, 0, &patience, NULL, 0) < 0 &&
-                    errno == ETIMEDOUT)
-                        return -ETIMEDOUT;
-        return 0;
-}
-
-static int need_place(Launcher *l)
-{
-        int place, r;
-
         launcher_sweep(l);
-        place = find_place(l);
-        if (place >= 0)
-                return place;
-        r = await_own_table(l, 0);
-        if (r < 0)
-                return r;
-        empty_place(l, 0);
-        return 0;
+        return find_place(l, owner) >= 0;
 }
 
 /* Which place it is. */
 static int prepare_child(Launcher *l, Launch *launch, int control)
 {
-        int place = need_place(l);
+        int place;
 
+        launcher_sweep(l);
+        place = find_place(l, launch->owner);
         if (place < 0)
                 return place;
         if (dup3(control, l->places[place].fd, O_CLOEXEC) < 0)
@@ -441,14 +448,16 @@ static int clone_from(Launcher *l, size_t place, Launch *launch, Launched *ret)
 
         if (r < 0)
                 empty_place(l, place);
-        else
+        else {
                 l->places[place].pid = ret->pid;
+                l->places[place].owner = launch->owner;
+        }
         return r;
 }
 
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
 {
-        Launched child;
+        Launched child = LAUNCHED_NONE;
         int ends[2], size = ORDER_SIZE_MAX, r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -467,7 +476,7 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         }
         r = guide_child(l, launch, &child, f);
         if (r < 0) {
-                abandon(&child);
+                launcher_end(l, &child);
                 return r;
         }
         *ret = child;

@@ -506,9 +506,16 @@ static int make_server(Manager *m)
         return r < 0 ? r : methods_add(&m->methods, m->server);
 }
 
+static bool may_begin(uid_t uid, void *userdata)
+{
+        Manager *m = userdata;
+
+        return launcher_has_place(m->launcher, uid);
+}
+
 static int make_starts(Manager *m)
 {
-        return starts_new(m->event, &m->starts);
+        return starts_new(m->event, may_begin, m, &m->starts);
 }
 
 /* Sockets to listen on have whatever name their unit gives them; what else is kept for us has ours. What is

@@ -12,7 +12,7 @@ typedef struct ChildPlan {
         int control_fd; /* the child's end of the order socket */
         int init_fd;    /* nsroot-init, in a sealed memfd */
         int last_fd; /* the larger of the two: below are only descriptors that are the daemon's for good */
-        uint32_t *has_own_table; /* shared with the daemon; becomes 1 (futex(2)) */
+        uint32_t *has_own_table; /* shared with the daemon; becomes 1 */
         bool read_only;
         bool plain_root;     /* the root is what was attached, and no overlay over it */
         uint32_t only_id;    /* 0: there is a user namespace; else there is none, and this uid and gid */

@@ -6,21 +6,22 @@
 
 /* A start is over before another one is made for the next, as long as there are enough; else one is made
  * soon. */
-#define LAZY_DELAY  (20 * USEC_PER_MSEC)
-#define EAGER_DELAY (1500)
-#define WANTED_MIN  2 /* so that there is one while another is made */
-#define BURST_USEC                                                                                          \
-        (100 * USEC_PER_MSEC) /* what is started within this is started at about the same time              \
-                               */
+#define LAZY_DELAY     (20 * USEC_PER_MSEC)
+#define EAGER_DELAY    (3 * USEC_PER_MSEC / 2)
+#define WANTED_MIN     2                     /* so that there is one while another is made */
+#define BURST_USEC     (100 * USEC_PER_MSEC) /* what is started within it is started at about the same time */
+
+/* Measured; where the root is a copy, that is in memory, too. */
 #define MEMORY_OF_ONE  (350 * KIB)
-#define MEMORY_OF_ROOT (4 * MIB) /* where it is a copy */
+#define MEMORY_OF_ROOT (4 * MIB)
 
 typedef struct Shelf Shelf;
 
 typedef struct Slot Slot;
 struct Slot {
         Slot *next;
-        Shelf *shelf;
+        Pool *pool;
+        Shelf *shelf; /* NULL: it was killed, and is not gone yet */
         Prepared *prepared;
         sd_event_source *end; /* of its init */
 };
@@ -44,6 +45,7 @@ struct Shelf {
 struct Pool {
         const SessionHost *host;
         Shelf *shelves;
+        Slot *dying;
         sd_event_source *refill, *tidy;
 };
 
@@ -82,40 +84,62 @@ static Shelf *find_shelf(const Pool *p, const Wanted *wanted)
         return shelf;
 }
 
-/* Takes it from its shelf. */
-static Prepared *slot_take(Slot *slot)
+static void slot_link(Slot *slot, Shelf *shelf)
 {
-        Prepared *prepared = slot->prepared;
-        Slot **at = &slot->shelf->slots;
+        Slot **first = shelf ? &shelf->slots : &slot->pool->dying;
+
+        slot->shelf = shelf;
+        slot->next = *first;
+        *first = slot;
+        if (shelf)
+                shelf->n_slots++;
+}
+
+static void slot_unlink(Slot *slot)
+{
+        Slot **at = slot->shelf ? &slot->shelf->slots : &slot->pool->dying;
 
         while (*at != slot)
                 at = &(*at)->next;
         *at = slot->next;
-        slot->shelf->n_slots--;
-        root_count_idle(slot->shelf->root, -1);
+        if (slot->shelf)
+                slot->shelf->n_slots--;
+}
+
+/* Takes what is in it. */
+static Prepared *slot_take(Slot *slot)
+{
+        Prepared *prepared = slot->prepared;
+
+        slot_unlink(slot);
+        root_count_idle(prepared->root, -1);
         sd_event_source_disable_unref(slot->end);
         free(slot);
         return prepared;
 }
 
-static void slot_drop(Slot *slot)
+/* Nobody waits for it: it takes its time, and its user may have used up what processor time there is for it.
+ */
+static void slot_kill(Slot *slot)
 {
-        const SessionHost *host = slot->shelf->pool->host;
-
-        prepared_free(host, slot_take(slot));
+        launcher_kill(&slot->prepared->init);
+        slot_unlink(slot);
+        slot_link(slot, NULL);
 }
 
-static void clear_shelf(Shelf *shelf)
+static void slot_free(Slot *slot)
 {
-        while (shelf->slots)
-                slot_drop(shelf->slots);
+        const SessionHost *host = slot->pool->host;
+
+        prepared_free(host, slot_take(slot));
 }
 
 static void shelf_free(Shelf *shelf)
 {
         Shelf **at = &shelf->pool->shelves;
 
-        clear_shelf(shelf);
+        while (shelf->slots)
+                slot_kill(shelf->slots);
         while (*at != shelf)
                 at = &(*at)->next;
         *at = shelf->next;
@@ -126,7 +150,7 @@ static void shelf_free(Shelf *shelf)
 
 static int on_end(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-        slot_drop(userdata);
+        slot_free(userdata);
         return 0;
 }
 
@@ -137,16 +161,15 @@ static int add_slot(Shelf *shelf, Prepared *prepared)
 
         if (!slot)
                 return -ENOMEM;
-        *slot = (Slot){ .shelf = shelf, .prepared = prepared, .next = shelf->slots };
+        *slot = (Slot){ .pool = shelf->pool, .prepared = prepared };
         r = sd_event_add_io(shelf->pool->host->event, &slot->end, prepared->init.pidfd, EPOLLIN, on_end,
                             slot);
         if (r < 0) {
                 free(slot);
                 return r;
         }
-        shelf->slots = slot;
-        shelf->n_slots++;
-        root_count_idle(shelf->root, 1);
+        slot_link(slot, shelf);
+        root_count_idle(prepared->root, 1);
         return 0;
 }
 
@@ -195,23 +218,26 @@ static Shelf *find_emptiest(const Pool *p)
         return found;
 }
 
-/* What cannot be made is made cold, and that says why. */
+/* What cannot be made is made cold, and that says why; what only has to wait is made later. */
 static void add_one(Shelf *shelf)
 {
         const Wanted wanted = usual(shelf);
         Prepared *prepared;
         LaunchFailure f;
 
+        if (!launcher_has_place(shelf->pool->host->launcher, shelf->owner))
+                return;
         if (prepared_new(shelf->pool->host, &wanted, &prepared, &f) < 0)
                 shelf->wanted = 0;
         else if (add_slot(shelf, prepared) < 0)
                 prepared_free(shelf->pool->host, prepared);
 }
 
+/* Not where that is as good as never. */
 static void arm(sd_event_source *timer, uint64_t usec)
 {
-        (void)sd_event_source_set_time_relative(timer, usec);
-        (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+        if (sd_event_source_set_time_relative(timer, usec) >= 0)
+                (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
 static uint64_t patience(const Shelf *shelf)
@@ -225,7 +251,7 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
         Pool *p = userdata;
         Shelf *shelf = find_emptiest(p);
 
-        launcher_sweep(p->host->launcher); /* the one before it */
+        launcher_sweep(p->host->launcher); /* of the one before it nobody hears */
         if (shelf) {
                 add_one(shelf);
                 arm(p->refill, patience(shelf));
@@ -255,7 +281,7 @@ static int on_tidy(sd_event_source *source, uint64_t usec, void *userdata)
                 else
                         least = MIN(least, left);
         }
-        if (p->shelves && least < UINT64_MAX / 2)
+        if (p->shelves)
                 arm(p->tidy, least);
         return 0;
 }
@@ -309,11 +335,11 @@ Prepared *pool_take(Pool *p, const Wanted *wanted)
         Shelf *shelf = is_special(wanted) ? NULL : find_shelf(p, wanted);
 
         while (shelf && shelf->slots) {
-                Prepared *prepared = slot_take(shelf->slots);
+                Slot *slot = shelf->slots;
 
-                if (prepared_lives(prepared) && prepared_adapt(prepared, wanted) >= 0)
-                        return prepared;
-                prepared_free(p->host, prepared);
+                if (prepared_lives(slot->prepared) && prepared_adapt(slot->prepared, wanted) >= 0)
+                        return slot_take(slot);
+                slot_kill(slot);
         }
         return NULL;
 }
@@ -379,6 +405,8 @@ int pool_new(const SessionHost *host, Pool **ret)
 Pool *pool_free(Pool *p)
 {
         pool_flush(p);
+        while (p->dying)
+                slot_free(p->dying);
         sd_event_source_disable_unref(p->refill);
         sd_event_source_disable_unref(p->tidy);
         free(p);

@@ -2,14 +2,7 @@
 #include "prepared.h"
 
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define REAP_PATIENCE_MSEC 500
 
 static int random_id(char ret[static SESSION_ID_LENGTH + 1])
 {
@@ -80,7 +73,8 @@ static int fail(LaunchFailure *f, Step step, int r)
 
 static int launch(const SessionHost *host, const Wanted *wanted, Prepared *p, LaunchFailure *f)
 {
-        Launch l = { .tree_fd = root_tree_fd(p->root),
+        Launch l = { .owner = p->owner,
+                     .tree_fd = root_tree_fd(p->root),
                      .can_idmap = root_can_idmap(p->root),
                      .first_id = p->first_id,
                      .cgroup_fd = -EBADF,
@@ -118,13 +112,11 @@ int prepared_new(const SessionHost *host, const Wanted *wanted, Prepared **ret, 
 
         if (!p)
                 return fail(f, STEP_START, -ENOMEM);
-        *p = (Prepared){
-                .root = root_ref(wanted->root),
-                .owner = wanted->owner,
-                .limits = *wanted->limits,
-                .oom_score_adj = wanted->oom_score_adj,
-                .init = {0, -EBADF, -EBADF}
-        };
+        *p = (Prepared){ .root = root_ref(wanted->root),
+                         .owner = wanted->owner,
+                         .limits = *wanted->limits,
+                         .oom_score_adj = wanted->oom_score_adj,
+                         .init = LAUNCHED_NONE };
         r = make(host, wanted, p, f);
         if (r < 0) {
                 prepared_free(host, p);
@@ -134,23 +126,9 @@ int prepared_new(const SessionHost *host, const Wanted *wanted, Prepared **ret, 
         return 0;
 }
 
-static void end_init(Prepared *p)
-{
-        struct pollfd end = { .fd = p->init.pidfd, .events = POLLIN };
-        siginfo_t info;
-
-        if (p->init.pidfd < 0)
-                return;
-        (void)syscall(SYS_pidfd_send_signal, p->init.pidfd, SIGKILL, NULL, 0);
-        (void)poll(&end, 1, REAP_PATIENCE_MSEC);
-        (void)waitid(P_PIDFD, (id_t)p->init.pidfd, &info, WEXITED | WNOHANG);
-}
-
 Prepared *prepared_free(const SessionHost *host, Prepared *p)
 {
-        end_init(p);
-        close_fd(p->init.pidfd);
-        close_fd(p->init.control);
+        launcher_end(host->launcher, &p->init);
         if (p->cgroup)
                 cgroup_free(p->cgroup);
         if (p->has_range)

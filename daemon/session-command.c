@@ -95,7 +95,8 @@ int session_exec(Session *s, const CommandRequest *request, CommandWatch *w)
         if (r < 0)
                 return r;
         size_t n = pack(request->fds, fds);
-        r = order_send(s->control, &plan.order, sizeof(plan.order), plan.blob, plan.order.blob_size, fds, n);
+        r = order_send(s->init.control, &plan.order, sizeof(plan.order), plan.blob, plan.order.blob_size,
+                       fds, n);
         plan_done(&plan);
         if (r < 0)
                 return r;

@@ -36,8 +36,7 @@ struct Session {
         uint64_t oom_kills_before; /* its start, by who counts them; others' too */
         uint32_t first_id;
         bool has_range;
-        pid_t pid;
-        int pidfd, control;
+        Launched init; /* nsroot-init */
         sd_event_source *control_source, *pidfd_source, *timer, *clock;
 };
 

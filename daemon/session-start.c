@@ -84,9 +84,8 @@ static int become(Session *s, Prepared *p)
         p->has_range = false;
         s->cgroup = TAKE_PTR(p->cgroup);
         s->oom_kills_before = p->oom_kills_before;
-        s->pid = p->init.pid;
-        s->pidfd = TAKE_FD(p->init.pidfd);
-        s->control = TAKE_FD(p->init.control);
+        s->init = p->init;
+        p->init = LAUNCHED_NONE;
         s->tree = inode_of(root_tree_fd(s->root));
         s->root_name = strdup(root_name(s->root));
         s->cgroup_path = s->cgroup ? strdup(cgroup_path(s->cgroup)) : NULL;
@@ -138,8 +137,8 @@ static int order_command(Session *s, const SessionRequest *request)
         int r = plan_command(&s->limits, &request->spec, root_config(s->root), ORDER_MAIN_COMMAND, &plan);
 
         if (r >= 0)
-                r = order_send(s->control, &plan.order, sizeof(plan.order), plan.blob, plan.order.blob_size,
-                               fds, n);
+                r = order_send(s->init.control, &plan.order, sizeof(plan.order), plan.blob,
+                               plan.order.blob_size, fds, n);
         plan_done(&plan);
         return r == -EPIPE || r == -ECONNRESET ? 0 : r; /* it ended meanwhile, and has said why */
 }

@@ -35,7 +35,7 @@ static StateFacts make_facts(const Session *s)
                          .has_cgroup = s->cgroup != NULL,
                          .has_range = s->has_range,
                          .owner = s->owner,
-                         .pid = s->pid,
+                         .pid = s->init.pid,
                          .first_id = s->first_id,
                          .order_version = ORDER_VERSION,
                          .cgroup = s->cgroup && cgroup_is_elsewhere(s->cgroup) ? s->cgroup_path : NULL,
@@ -148,7 +148,7 @@ int session_keep(Session *s)
         r = state_new(&facts, &progress, &s->state_fd);
         if (r < 0)
                 return r;
-        const int always[] = { s->state_fd, s->output_fd }, live[] = { s->control, s->pidfd };
+        const int always[] = { s->state_fd, s->output_fd }, live[] = { s->init.control, s->init.pidfd };
         r = fdstore_push(store_name(s).text, always, ELEMENTSOF(always));
         return r < 0 ? r : fdstore_push(live_name(s).text, live, ELEMENTSOF(live));
 }
@@ -224,7 +224,7 @@ static int use_facts(Session *s, StateFacts *f)
         s->root_name = TAKE_PTR(f->root);
         s->owner = (uid_t)f->owner;
         s->has_lifeline = f->has_lifeline == 1;
-        s->pid = (pid_t)f->pid;
+        s->init.pid = (pid_t)f->pid;
         s->tree = f->tree == FIELD_ABSENT ? 0 : (uint64_t)f->tree;
         s->oom_kills_before = f->oom_kills_before == FIELD_ABSENT ? 0 : (uint64_t)f->oom_kills_before;
         s->spec = (Spec){ .name = TAKE_PTR(f->name),
@@ -297,8 +297,8 @@ static int live_on(Session *s, StoredSession *stored, const StateFacts *f)
 
         if (stored->control < 0 || stored->pidfd < 0 || s->output_fd < 0)
                 return -EBADMSG;
-        s->control = TAKE_FD(stored->control);
-        s->pidfd = TAKE_FD(stored->pidfd);
+        s->init.control = TAKE_FD(stored->control);
+        s->init.pidfd = TAKE_FD(stored->pidfd);
         r = claim(s, f);
         if (r < 0)
                 return r;
@@ -326,7 +326,7 @@ static void end_again(Session *s, const StoredSession *stored, const StateFacts 
 
         if (f->cgroup && find_cgroup(s, f, &left) >= 0)
                 cgroup_free(left);
-        s->pid = 0;
+        s->init.pid = 0;
         if (stored->control >= 0 || stored->pidfd >= 0)
                 fdstore_remove(live_name(s).text);
 }

@@ -1,5 +1,4 @@
 /* A session's life, by session.h: what its init and the kernel say of it, and what it is told. */
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -12,8 +11,7 @@
 #include "session-log.h"
 #include "session-private.h"
 
-#define START_TIMEOUT      (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
-#define REAP_PATIENCE_MSEC 500
+#define START_TIMEOUT (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
 
 const char *cause_name(Cause c)
 {
@@ -123,16 +121,21 @@ static void tell_ended(Session *s)
         }
 }
 
-/* Everything it held of the machine. */
-static void release(Session *s)
+static void stop_listening(Session *s)
 {
         s->control_source = sd_event_source_disable_unref(s->control_source);
         s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
         s->timer = sd_event_source_disable_unref(s->timer);
         s->clock = sd_event_source_disable_unref(s->clock);
-        s->control = close_fd(s->control);
-        s->pidfd = close_fd(s->pidfd);
-        s->pid = 0;
+}
+
+/* Everything it held of the machine. */
+static void release(Session *s)
+{
+        stop_listening(s);
+        s->init.control = close_fd(s->init.control);
+        s->init.pidfd = close_fd(s->init.pidfd);
+        s->init.pid = 0;
         if (s->cgroup)
                 s->cgroup = cgroup_free(s->cgroup);
         if (s->has_range)
@@ -278,8 +281,8 @@ void session_kill_init(Session *s)
 {
         if (s->cgroup)
                 (void)cgroup_kill(s->cgroup);
-        if (s->pidfd >= 0)
-                (void)syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+        if (s->init.pidfd >= 0)
+                launcher_kill(&s->init);
 }
 
 void session_kill(Session *s, Cause cause)
@@ -384,9 +387,9 @@ static bool drain_control(Session *s)
 {
         static _Alignas(OrderHeader) char buffer[1024]; /* events have no blob */
 
-        while (s->control >= 0) {
+        while (s->init.control >= 0) {
                 OrderMessage m;
-                int r = order_receive(s->control, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
+                int r = order_receive(s->init.control, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
 
                 if (r == -EAGAIN)
                         return true;
@@ -411,11 +414,9 @@ static int on_control_io(sd_event_source *source, int fd, uint32_t events, void 
 static int on_pidfd_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         Session *s = userdata;
-        siginfo_t info;
 
         (void)drain_control(s);
-        (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED);
-        launcher_sweep(s->host->launcher);
+        launcher_reap(s->host->launcher, &s->init);
         finish(s);
         return 0;
 }
@@ -437,10 +438,12 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
 
 int session_listen(Session *s)
 {
-        int r = sd_event_add_io(s->host->event, &s->control_source, s->control, EPOLLIN, on_control_io, s);
+        int r = sd_event_add_io(s->host->event, &s->control_source, s->init.control, EPOLLIN, on_control_io,
+                                s);
 
         if (r >= 0)
-                r = sd_event_add_io(s->host->event, &s->pidfd_source, s->pidfd, EPOLLIN, on_pidfd_io, s);
+                r = sd_event_add_io(s->host->event, &s->pidfd_source, s->init.pidfd, EPOLLIN, on_pidfd_io,
+                                    s);
         if (r >= 0) /* what it has to say comes before that it is gone */
                 r = sd_event_source_set_priority(s->pidfd_source, SD_EVENT_PRIORITY_NORMAL + 1);
         return r;
@@ -469,26 +472,14 @@ Session *session_alloc(const SessionHost *host)
         if (!s)
                 return NULL;
         s->host = host;
-        s->pidfd = s->control = s->state_fd = s->output_fd = -EBADF;
+        s->init = LAUNCHED_NONE;
+        s->state_fd = s->output_fd = -EBADF;
         s->result = (SessionResult){ .user_usec = RESULT_NONE,
                                      .system_usec = RESULT_NONE,
                                      .wall_usec = RESULT_NONE,
                                      .memory_peak = RESULT_NONE,
                                      .tasks_peak = RESULT_NONE };
         return s;
-}
-
-/* What does not die at once (it hangs in a filesystem of its own) must not keep the daemon. */
-static void kill_and_reap(Session *s)
-{
-        struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
-        siginfo_t info;
-
-        if (s->pidfd < 0)
-                return;
-        session_kill_init(s);
-        (void)poll(&p, 1, REAP_PATIENCE_MSEC);
-        (void)waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
 }
 
 static void session_done(Session *s)
@@ -510,7 +501,9 @@ static void session_done(Session *s)
 
 Session *session_free(Session *s)
 {
-        kill_and_reap(s);
+        stop_listening(s);
+        session_kill_init(s);
+        launcher_end(s->host->launcher, &s->init);
         session_forget(s);
         session_done(s);
         return NULL;
@@ -531,7 +524,7 @@ static int send_signal(Session *s, uint64_t command, int signal, bool everyone)
                           .signal = (uint32_t)signal,
                           .everyone = everyone };
 
-        return order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+        return order_send(s->init.control, &o, sizeof(o), NULL, 0, NULL, 0);
 }
 
 int session_signal(Session *s, uint64_t command, int signal, bool everyone)
@@ -599,7 +592,7 @@ int session_watch_output(Session *s, uint64_t position, OutputWatch *w)
 
         if (s->state == SESSION_EXITED)
                 return -ESRCH;
-        r = order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+        r = order_send(s->init.control, &o, sizeof(o), NULL, 0, NULL, 0);
         if (r == -EPIPE || r == -ECONNRESET) /* it ends: that is told of as well */
                 r = 0;
         if (r < 0)
@@ -615,7 +608,7 @@ int session_attach(Session *s, int stream, bool replay)
         OrderAttach o = { .header = ORDER_INIT(ORDER_ATTACH, ORDER_MAIN_COMMAND), .replay = replay };
 
         return s->state == SESSION_EXITED ? -ESRCH
-                                          : order_send(s->control, &o, sizeof(o), NULL, 0, &stream, 1);
+                                          : order_send(s->init.control, &o, sizeof(o), NULL, 0, &stream, 1);
 }
 
 int session_resize(Session *s, uint16_t columns, uint16_t rows)
@@ -624,7 +617,8 @@ int session_resize(Session *s, uint16_t columns, uint16_t rows)
                           .columns = columns,
                           .rows = rows };
 
-        return s->state == SESSION_EXITED ? -ESRCH : order_send(s->control, &o, sizeof(o), NULL, 0, NULL, 0);
+        return s->state == SESSION_EXITED ? -ESRCH
+                                          : order_send(s->init.control, &o, sizeof(o), NULL, 0, NULL, 0);
 }
 
 int session_output(const Session *s)
@@ -689,7 +683,7 @@ bool session_is_live(const Session *s)
 
 pid_t session_leader(const Session *s)
 {
-        return s->pid;
+        return s->init.pid;
 }
 
 const char *session_cgroup(const Session *s)

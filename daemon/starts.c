@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#define RETRY_USEC USEC_PER_MSEC
+
 typedef struct StartsUser User;
 struct StartsUser {
         User *next;
@@ -17,6 +19,8 @@ struct StartsUser {
 
 struct Starts {
         sd_event *event;
+        bool (*may_begin)(uid_t uid, void *userdata);
+        void *userdata;
         User *users;
         sd_event_source *turn; /* NULL: nothing waits */
 };
@@ -87,12 +91,17 @@ bool starts_count(Starts *s, uid_t uid, uint64_t max, uint64_t interval_usec)
         return true;
 }
 
-/* The first user of whom something waits, moved to the end of the list. */
+static bool has_turn(const Starts *s, const User *user)
+{
+        return user->first && (!s->may_begin || s->may_begin(user->uid, s->userdata));
+}
+
+/* The first user of whom something waits that may begin, moved to the end of the list. */
 static User *take_turn(Starts *s)
 {
         User **at = &s->users, *user;
 
-        while (*at && !(*at)->first)
+        while (*at && !has_turn(s, *at))
                 at = &(*at)->next;
         user = *at;
         if (!user)
@@ -125,12 +134,17 @@ static bool anything_waits(const Starts *s)
 }
 
 static int on_turn(sd_event_source *source, void *userdata);
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* A source of its own for each turn: one that is deferred again comes before all that have waited for
  * longer, and whoever is to be next has to be read first. */
-static int arm(Starts *s)
+static int arm(Starts *s, bool later)
 {
-        return s->turn ? 0 : sd_event_add_defer(s->event, &s->turn, on_turn, s);
+        if (s->turn)
+                return 0;
+        return later ? sd_event_add_time_relative(s->event, &s->turn, CLOCK_MONOTONIC, RETRY_USEC, 1,
+                                                  on_retry, s)
+                     : sd_event_add_defer(s->event, &s->turn, on_turn, s);
 }
 
 static int on_turn(sd_event_source *source, void *userdata)
@@ -141,7 +155,7 @@ static int on_turn(sd_event_source *source, void *userdata)
 
         s->turn = sd_event_source_disable_unref(s->turn);
         if (anything_waits(s))
-                (void)arm(s);
+                (void)arm(s, !start);
         else
                 forget_idle(s);
         if (start)
@@ -149,10 +163,15 @@ static int on_turn(sd_event_source *source, void *userdata)
         return 0;
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        return on_turn(source, userdata);
+}
+
 int starts_queue(Starts *s, uid_t uid, Start *start)
 {
         User *user = need_user(s, uid);
-        int r = user ? arm(s) : -ENOMEM;
+        int r = user ? arm(s, false) : -ENOMEM;
 
         if (r < 0)
                 return r;
@@ -180,13 +199,13 @@ void starts_leave(Starts *s, Start *start)
         start->user = NULL;
 }
 
-int starts_new(sd_event *event, Starts **ret)
+int starts_new(sd_event *event, bool (*may_begin)(uid_t uid, void *userdata), void *userdata, Starts **ret)
 {
         Starts *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return -ENOMEM;
-        s->event = sd_event_ref(event);
+        *s = (Starts){ .event = sd_event_ref(event), .may_begin = may_begin, .userdata = userdata };
         *ret = s;
         return 0;
 }

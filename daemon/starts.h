@@ -17,7 +17,9 @@ struct Start {
         Start *next;
 };
 
-int starts_new(sd_event *event, Starts **ret);
+/* may_begin: whether a start of that user's can begin now; if not, the others are not kept waiting, and it
+ * is asked again a little later. NULL: always. */
+int starts_new(sd_event *event, bool (*may_begin)(uid_t uid, void *userdata), void *userdata, Starts **ret);
 Starts *starts_free(Starts *s); /* those that wait are forgotten */
 DEFINE_CLEANUP(Starts *, starts_free);
 

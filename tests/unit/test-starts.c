@@ -9,10 +9,17 @@ static sd_event *event;
 static Starts *starts;
 static char order[64];
 
+static uid_t held_up; /* nothing of this user's may begin */
+
+static bool may_begin(uid_t uid, void *userdata)
+{
+        return uid != *(uid_t *)userdata;
+}
+
 static void set_up(void)
 {
         cr_assert_geq(sd_event_new(&event), 0);
-        cr_assert_eq(starts_new(event, &starts), 0);
+        cr_assert_eq(starts_new(event, may_begin, &held_up, &starts), 0);
 }
 
 static void tear_down(void)
@@ -135,6 +142,20 @@ Test(starts, one_begins_at_a_time)
         cr_assert_gt(sd_event_run(event, 0), 0);
         cr_expect_str_eq(order, "a");
         cr_expect_str_eq(run_all(), "abc");
+}
+
+Test(starts, who_is_held_up_holds_up_nobody_else)
+{
+        Waiting a[2], b[2];
+
+        held_up = 1000;
+        queue(1000, a, 2, 'a');
+        queue(1001, b, 2, 'A');
+        cr_expect_str_eq(run_all(), "AB");
+        held_up = 0;
+        for (int i = 0; i < 100 && strlen(order) < 4; i++)
+                cr_assert_geq(sd_event_run(event, 10 * USEC_PER_MSEC), 0);
+        cr_expect_str_eq(order, "ABab");
 }
 
 Test(starts, who_leaves_does_not_begin)

@@ -22,11 +22,6 @@ struct Sessions {
         uint64_t n_changes;
 };
 
-static bool is_live(const Session *s)
-{
-        return session_state(s) != SESSION_EXITED;
-}
-
 static void remove_at(Sessions *t, size_t i)
 {
         Session *s = t->all[i];
@@ -47,7 +42,7 @@ static size_t find_oldest_ended(const Sessions *t)
         size_t oldest = t->n;
 
         for (size_t i = 0; i < t->n; i++)
-                if (!is_live(t->all[i]) &&
+                if (!session_is_live(t->all[i]) &&
                     (oldest == t->n ||
                      session_exited_realtime(t->all[i]) < session_exited_realtime(t->all[oldest])))
                         oldest = i;
@@ -69,7 +64,7 @@ static void tidy_store(Sessions *t)
         for (size_t i = t->n; i-- > 0;) {
                 Session *s = t->all[i];
 
-                if (!is_live(s) && session_is_stored(s) && ++n > SESSIONS_STORED_MAX / 4)
+                if (!session_is_live(s) && session_is_stored(s) && ++n > SESSIONS_STORED_MAX / 4)
                         session_forget(s);
         }
 }
@@ -244,7 +239,7 @@ bool sessions_has_name(const Sessions *t, uid_t owner, const char *name)
         for (size_t i = 0; name && i < t->n; i++) {
                 const Session *s = t->all[i];
 
-                if (is_live(s) && session_owner(s) == owner && name_of(s) && streq(name_of(s), name))
+                if (session_is_live(s) && session_owner(s) == owner && name_of(s) && streq(name_of(s), name))
                         return true;
         }
         return false;
@@ -326,9 +321,9 @@ static int find_by_name(const Sessions *t, uid_t caller, const char *name, Sessi
 
                 if (!is_visible(s, caller) || !name_of(s) || !streq(name_of(s), name))
                         continue;
-                if (found && is_live(found) && is_live(s))
+                if (found && session_is_live(found) && session_is_live(s))
                         return -ENOTUNIQ; /* root sees the names of several owners */
-                if (!found || !is_live(found))
+                if (!found || !session_is_live(found))
                         found = s;
         }
         if (!found)
@@ -346,7 +341,7 @@ static int find_by_prefix(const Sessions *t, uid_t caller, const char *text, boo
         for (size_t i = 0; i < t->n; i++) {
                 Session *s = t->all[i];
 
-                if (is_live(s) != live || !is_visible(s, caller) ||
+                if (session_is_live(s) != live || !is_visible(s, caller) ||
                     strncmp(session_id(s), text, length) != 0)
                         continue;
                 if (found)
@@ -365,7 +360,8 @@ int sessions_find(const Sessions *t, uid_t caller, const char *text, Session **r
 
         if (!text[0])
                 return -ENOENT;
-        if (strlen(text) == SESSION_ID_LENGTH && find_by_prefix(t, caller, text, true, ret) >= 0)
+        if (strlen(text) == SESSION_ID_LENGTH && (find_by_prefix(t, caller, text, true, ret) >= 0 ||
+                                                  find_by_prefix(t, caller, text, false, ret) >= 0))
                 return 0; /* before names: one user's must not stand for another's session */
         r = find_by_name(t, caller, text, ret);
         if (r == -ENOENT)
@@ -389,7 +385,7 @@ size_t sessions_live(const Sessions *t)
         size_t n = 0;
 
         for (size_t i = 0; i < t->n; i++)
-                n += is_live(t->all[i]);
+                n += session_is_live(t->all[i]);
         return n;
 }
 
@@ -398,7 +394,7 @@ size_t sessions_live_of(const Sessions *t, uid_t uid)
         size_t n = 0;
 
         for (size_t i = 0; i < t->n; i++)
-                n += is_live(t->all[i]) && session_owner(t->all[i]) == uid;
+                n += session_is_live(t->all[i]) && session_owner(t->all[i]) == uid;
         return n;
 }
 

@@ -12,8 +12,7 @@ Sessions *sessions_free(Sessions *t); /* kills and waits for those that live */
 DEFINE_CLEANUP(Sessions *, sessions_free);
 void sessions_set_config(Sessions *t, const Config *config);
 
-/* As session_start. -EEXIST: the owner has a live session of that name; the request is done with then too.
- */
+/* As session_start; whoever calls has asked sessions_has_name. */
 int sessions_start(Sessions *t, SessionRequest *request, SessionWatch *watch, Session **ret,
                    LaunchFailure *f);
 

@@ -160,9 +160,9 @@ uid_t session_owner(const Session *s)
         return s->owner;
 }
 
-SessionState session_state(const Session *s)
+bool session_is_live(const Session *s)
 {
-        return s->state;
+        return s->state != SESSION_EXITED;
 }
 
 uint64_t session_exited_realtime(const Session *s)
@@ -298,6 +298,18 @@ Test(sessions, by_name)
         end(b, 0);
         expect_found(1000, "web", b);
         expect_found(1000, "aaaa", a);
+}
+
+/* Also where it has ended: who would be shown another's session by a name can be root. */
+Test(sessions, an_id_before_a_name)
+{
+        Session *a = start(1000, "abcdefghijkm", NULL), *b = start(1001, "bbbb", "abcdefghijkm");
+
+        cr_assert_eq(strlen(session_id(a)), SESSION_ID_LENGTH);
+        expect_found(0, "abcdefghijkm", a);
+        expect_found(1001, "abcdefghijkm", b);
+        end(a, 0);
+        expect_found(0, "abcdefghijkm", a);
 }
 
 Test(sessions, names_that_are_taken)

@@ -492,6 +492,7 @@ static int make_server(Manager *m)
         if (r >= 0)
                 r = service_add(&m->service, m->server, reload, m);
         m->methods = (Methods){
+                .event = m->event,
                 .config = m->config,
                 .sessions = m->sessions,
                 .roots = m->roots,

@@ -1,6 +1,5 @@
 /* Exec: one more command in a running session. */
 #include <json-c/json.h>
-#include <unistd.h>
 
 #include "describe.h"
 #include "methods.h"
@@ -11,7 +10,7 @@
 typedef struct Exec {
         Call *call;
         ExecSpec spec;
-        int fds[LENT_MAX];
+        int fds[COMMAND_FDS];
         int lifeline; /* held here, for a caller who has none of his own; or -EBADF */
         CommandWatch watch;
 } Exec;
@@ -115,11 +114,9 @@ int method_exec(Call *c, struct json_object *parameters, void *userdata, Error *
                 return r;
         if (!call_more(c))
                 return error_set(e, ERROR_EXPECTED_MORE);
-        r = methods_find(m, c, x->spec.id, &s, e);
-        if (r < 0)
+        r = methods_find_live(m, c, x->spec.id, &s, e);
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         r = lent_take_all(c, &x->spec.command, x->fds, e);
         if (r >= 0)
                 r = start(m, x, s, e);

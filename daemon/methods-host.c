@@ -3,29 +3,21 @@
 
 #include "build-config.h"
 #include "caller.h"
+#include "cgroup-parse.h"
 #include "config-table.h"
 #include "describe.h"
 #include "methods.h"
 #include "protocol.h"
 
-/* By their bits, in the words of the interface and of the kernel. */
-static const struct {
-        CgroupController bit;
-        const char *name;
-} controllers[] = {
-        {CGROUP_MEMORY, "memory"},
-        { CGROUP_PIDS,  "pids"  },
-        { CGROUP_CPU,   "cpu"   },
-        { CGROUP_IO,    "io"    },
-};
-
 static struct json_object *controllers_of(const Cgroups *cgroups)
 {
         struct json_object *list = json_object_new_array();
+        const char *name;
+        unsigned bit;
 
-        for (size_t i = 0; list && cgroups && i < ELEMENTSOF(controllers); i++)
-                if (cgroups_controllers(cgroups) & controllers[i].bit)
-                        json_object_array_add(list, json_object_new_string(controllers[i].name));
+        for (size_t i = 0; list && cgroups && (name = cgroup_controller_name(i, &bit)); i++)
+                if (cgroups_controllers(cgroups) & bit)
+                        json_object_array_add(list, json_object_new_string(name));
         return list;
 }
 

@@ -22,7 +22,7 @@ static int take_lent(Call *c, int64_t index, LentUse use, const char *parameter,
         return error_addf(e, "reason", "%s", fault);
 }
 
-int lent_take_all(Call *c, const Spec *spec, int ret[static LENT_MAX], Error *e)
+int lent_take_all(Call *c, const Spec *spec, int ret[static COMMAND_FDS], Error *e)
 {
         const struct {
                 int64_t index;
@@ -41,26 +41,26 @@ int lent_take_all(Call *c, const Spec *spec, int ret[static LENT_MAX], Error *e)
         return r;
 }
 
-void lent_close_all(Call *c, int fds[static LENT_MAX])
+void lent_close_all(Call *c, int fds[static COMMAND_FDS])
 {
         Fds lent = {};
 
-        for (size_t i = 0; i < LENT_MAX; i++)
+        for (size_t i = 0; i < COMMAND_FDS; i++)
                 if (fds[i] >= 0)
                         lent.fd[lent.n++] = TAKE_FD(fds[i]);
         if (lent.n > 0)
                 call_close_fds(c, &lent);
 }
 
-int lent_need_lifeline(Spec *spec, int fds[static LENT_MAX], int *ret_held)
+int lent_need_lifeline(Spec *spec, int fds[static COMMAND_FDS], int *ret_held)
 {
         int ends[2];
 
-        if (fds[LENT_MAX - 1] >= 0)
+        if (fds[COMMAND_FDS - 1] >= 0)
                 return 0;
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
-        fds[LENT_MAX - 1] = ends[0];
+        fds[COMMAND_FDS - 1] = ends[0];
         spec->lifeline = 0; /* there is one, whichever number it had */
         *ret_held = ends[1];
         return 0;

@@ -10,6 +10,7 @@
 
 #define PART_MAX    (64 * KIB) /* of output in one reply of several */
 #define WHOLE_MAX   (8 * MIB)  /* and in one reply alone, so that it fits into a message */
+#define RECORD_COST 128        /* what a record is in a reply, its output apart */
 #define BASE64_SIZE (4 * ((RING_RECORD_MAX + 2) / 3) + 1)
 
 /* One that keeps what it prints. */
@@ -22,6 +23,16 @@ static int find_detached(const Methods *m, Call *c, const char *id, Session **re
         if (session_spec(*ret)->detached == 1)
                 return 0;
         return error_setf(e, ERROR_NOT_DETACHED, "id", "%s", id);
+}
+
+/* As methods_find_live. */
+static int find_live_detached(const Methods *m, Call *c, const char *id, Session **ret, Error *e)
+{
+        int r = find_detached(m, c, id, ret, e);
+
+        if (r < 0)
+                return r;
+        return session_is_live(*ret) ? 1 : methods_answer_exited(c, *ret);
 }
 
 static bool is_replay(const AttachSpec *spec)
@@ -62,12 +73,10 @@ static int attach_stream(Call *c, Session *s, const AttachSpec *spec)
 static int attach(const Methods *m, Call *c, const AttachSpec *spec, Error *e)
 {
         Session *s;
-        int r = find_detached(m, c, spec->id, &s, e);
+        int r = find_live_detached(m, c, spec->id, &s, e);
 
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         return call_upgrade(c) ? attach_upgraded(c, s, spec) : attach_stream(c, s, spec);
 }
 
@@ -86,12 +95,10 @@ int method_attach(Call *c, struct json_object *parameters, void *userdata, Error
 static int resize(const Methods *m, Call *c, const ResizeSpec *spec, Error *e)
 {
         Session *s;
-        int r = find_detached(m, c, spec->id, &s, e);
+        int r = find_live_detached(m, c, spec->id, &s, e);
 
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         if (session_spec(s)->terminal != 1)
                 return error_set(e, ERROR_NO_TERMINAL);
         r = session_resize(s, (uint16_t)spec->columns, (uint16_t)spec->rows);
@@ -123,11 +130,13 @@ typedef struct Logs {
         bool follow;
         OutputCursor cursor;
         OutputWatch watch;
+        sd_event_source *turn; /* when the next part is sent; NULL: he is waited for, or the session */
 } Logs;
 
 static Logs *logs_free(Logs *l)
 {
         session_unwatch_output(&l->watch);
+        sd_event_source_disable_unref(l->turn);
         free(l);
         return NULL;
 }
@@ -161,7 +170,7 @@ static struct json_object *describe_record(const OutputRecord *record)
         return o;
 }
 
-/* The next records, up to so many bytes; *ret_all says that there are no more for now. */
+/* The next records, up to so many bytes; *ret_all: there are none after them now. */
 static struct json_object *read_part(int output, OutputCursor *cursor, size_t max, bool *ret_all)
 {
         static OutputRecord record; /* too large for a stack; there is one thread */
@@ -175,7 +184,7 @@ static struct json_object *read_part(int output, OutputCursor *cursor, size_t ma
                         break;
                 }
                 json_object_array_add(list, describe_record(&record));
-                n += record.length;
+                n += RECORD_COST + record.length;
         }
         return list;
 }
@@ -196,30 +205,48 @@ static void logs_end(Logs *l, struct json_object *records)
         call_reply(call, records_reply(records), NULL);
 }
 
-/* Sends what there is until the reader has enough to read or there is no more; then waits for either. */
+static void logs_go_on(Logs *l);
+
+static int logs_on_turn(sd_event_source *source, void *userdata)
+{
+        Logs *l = userdata;
+
+        l->turn = sd_event_source_disable_unref(l->turn);
+        logs_go_on(l);
+        return 0;
+}
+
+/* Another part: when he has read, when others had their turn, or when there is more to read. */
+static int logs_wait(Logs *l, Session *s, bool all)
+{
+        if (all)
+                return session_watch_output(s, l->cursor.position, &l->watch);
+        if (call_has_backlog(l->call))
+                return 0;
+        return sd_event_add_defer(l->methods->event, &l->turn, logs_on_turn, l);
+}
+
+/* One part of what there is: a reader as fast as what prints must not keep the daemon to himself. */
 static void logs_go_on(Logs *l)
 {
         Session *s = NULL;
+        struct json_object *part;
         bool all;
 
         if (sessions_find(l->methods->sessions, 0, l->id, &s) < 0) {
                 logs_end(l, json_object_new_array());
                 return;
         }
-        do {
-                struct json_object *part = read_part(session_output(s), &l->cursor, PART_MAX, &all);
-                bool is_last = all && (!l->follow || !session_is_live(s));
-
-                if (is_last) {
-                        logs_end(l, part);
-                        return;
-                }
-                if (json_object_array_length(part) > 0)
-                        call_notify(l->call, records_reply(part), NULL);
-                else
-                        json_object_put(part);
-        } while (!all && !call_has_backlog(l->call));
-        if (all && session_watch_output(s, l->cursor.position, &l->watch) < 0)
+        part = read_part(session_output(s), &l->cursor, PART_MAX, &all);
+        if (all && (!l->follow || !session_is_live(s))) {
+                logs_end(l, part);
+                return;
+        }
+        if (json_object_array_length(part) > 0)
+                call_notify(l->call, records_reply(part), NULL);
+        else
+                json_object_put(part);
+        if (logs_wait(l, s, all) < 0)
                 logs_end(l, json_object_new_array());
 }
 
@@ -227,7 +254,7 @@ static void logs_on_drained(Call *call, void *userdata)
 {
         Logs *l = userdata;
 
-        if (!l->watch.session)
+        if (!l->watch.session && !l->turn)
                 logs_go_on(l);
 }
 
@@ -255,7 +282,6 @@ static int logs_start(Methods *m, Call *c, const Session *s, const LogsSpec *spe
         strcpy(l->id, session_id(s));
         call_on_gone(c, logs_on_gone, l);
         call_on_drained(c, logs_on_drained, l);
-        call_set_parked(c);
         logs_go_on(l);
         return 0;
 }
@@ -263,6 +289,7 @@ static int logs_start(Methods *m, Call *c, const Session *s, const LogsSpec *spe
 static int logs(Methods *m, Call *c, const LogsSpec *spec, Error *e)
 {
         OutputCursor cursor = { 0 };
+        struct json_object *records;
         Session *s;
         bool all;
         int r = find_detached(m, c, spec->id, &s, e);
@@ -273,7 +300,12 @@ static int logs(Methods *m, Call *c, const LogsSpec *spec, Error *e)
                 return logs_start(m, c, s, spec);
         if (spec->follow == 1)
                 return error_set(e, ERROR_EXPECTED_MORE);
-        call_reply(c, records_reply(read_part(session_output(s), &cursor, WHOLE_MAX, &all)), NULL);
+        records = read_part(session_output(s), &cursor, WHOLE_MAX, &all);
+        if (!all) {
+                json_object_put(records);
+                return error_set(e, ERROR_EXPECTED_MORE);
+        }
+        call_reply(c, records_reply(records), NULL);
         return 0;
 }
 

@@ -18,6 +18,24 @@ int methods_find(const Methods *m, Call *c, const char *id, Session **ret, Error
         return r;
 }
 
+int methods_answer_exited(Call *c, const Session *s)
+{
+        struct json_object *parameters = json_object_new_object();
+
+        describe_put(parameters, "result", describe_result(session_result(s)));
+        call_error_object(c, ERROR_SESSION_EXITED, parameters);
+        return 0;
+}
+
+int methods_find_live(const Methods *m, Call *c, const char *id, Session **ret, Error *e)
+{
+        int r = methods_find(m, c, id, ret, e);
+
+        if (r < 0)
+                return r;
+        return session_is_live(*ret) ? 1 : methods_answer_exited(c, *ret);
+}
+
 static int list(const Methods *m, Call *c, const ListSpec *spec, Error *e)
 {
         struct json_object *reply = json_object_new_object(), *sessions = json_object_new_array();
@@ -52,15 +70,6 @@ static int method_list(Call *c, struct json_object *parameters, void *userdata, 
         return r;
 }
 
-int methods_answer_exited(Call *c, const Session *s)
-{
-        struct json_object *parameters = json_object_new_object();
-
-        describe_put(parameters, "result", describe_result(session_result(s)));
-        call_error_object(c, ERROR_SESSION_EXITED, parameters);
-        return 0;
-}
-
 static int no_such_command(const char *command, Error *e)
 {
         return error_setf(e, ERROR_NO_SUCH_COMMAND, "command", "%s", command);
@@ -88,11 +97,9 @@ static int send_signal(const Methods *m, Call *c, const SignalSpec *spec, Error 
 
         if (sig < 0)
                 return error_setf(e, ERROR_INVALID_PARAMETER, "parameter", "signal");
-        r = methods_find(m, c, spec->id, &s, e);
-        if (r < 0)
+        r = methods_find_live(m, c, spec->id, &s, e);
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         r = find_command(s, spec->command, &command, e);
         if (r >= 0)
                 r = session_signal(s, command, sig, spec->everyone == 1);
@@ -241,12 +248,10 @@ static int set_paused(const Methods *m, Call *c, struct json_object *parameters,
 
         if (r < 0)
                 return r;
-        r = methods_find(m, c, spec.id, &s, e);
+        r = methods_find_live(m, c, spec.id, &s, e);
         fields_done(id_fields, &spec);
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         r = set(s);
         if (r >= 0)
                 call_reply(c, NULL, NULL);
@@ -275,12 +280,10 @@ static int method_stop(Call *c, struct json_object *parameters, void *userdata, 
                 return r;
         timeout_usec = spec.timeout_usec == FIELD_ABSENT ? m->config->stop_timeout_usec
                                                          : (uint64_t)spec.timeout_usec;
-        r = methods_find(m, c, spec.id, &s, e);
+        r = methods_find_live(m, c, spec.id, &s, e);
         fields_done(stop_fields, &spec);
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        if (!session_is_live(s))
-                return methods_answer_exited(c, s);
         r = session_stop(s, timeout_usec);
         return r < 0 ? r : answer_at_end(c, s, false);
 }

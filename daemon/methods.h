@@ -11,6 +11,7 @@
 #include "starts.h"
 
 typedef struct Methods {
+        sd_event *event;
         const Config *config; /* the manager's; changes with a reload */
         Sessions *sessions;
         Roots *roots;
@@ -46,20 +47,21 @@ METHOD(describe);
 int methods_find(const Methods *m, Call *c, const char *id, Session **ret, Error *e);
 /* SessionExited with the result; 0. */
 int methods_answer_exited(Call *c, const Session *s);
+/* One that lives: 1; 0: it has ended, and that is the answer. */
+int methods_find_live(const Methods *m, Call *c, const char *id, Session **ret, Error *e);
 
 /* methods-watch.c: tells the subscribers. */
 void methods_on_changed(Session *s, void *userdata);
 
 /* methods-lent.c. What is set in ret, on failure too, is for lent_close_all. -EREMOTEIO: BadFileDescriptor.
  */
-#define LENT_MAX 4 /* stdin, stdout, stderr, lifeline */
-int lent_take_all(Call *c, const Spec *spec, int ret[static LENT_MAX], Error *e);
+int lent_take_all(Call *c, const Spec *spec, int ret[static COMMAND_FDS], Error *e);
 /* As soon as the session has them, and before the call ends: a copy here would keep a pipe's other end
  * waiting. */
-void lent_close_all(Call *c, int fds[static LENT_MAX]);
+void lent_close_all(Call *c, int fds[static COMMAND_FDS]);
 /* A lifeline where the caller gave none. What is held of it is the caller's end, to be closed with the
  * connection; that it ends with this process is what has to happen, for so does the connection. */
-int lent_need_lifeline(Spec *spec, int fds[static LENT_MAX], int *ret_held);
+int lent_need_lifeline(Spec *spec, int fds[static COMMAND_FDS], int *ret_held);
 
 /* methods-root.c: how far a root is that is being made; {state, doneBytes, totalBytes}. */
 struct json_object *describe_progress(const PullProgress *p);

@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
+#define TRIES_MAX 16
 
 int output_new(uint64_t size, int *ret_fd)
 {
@@ -140,13 +141,14 @@ static bool stream_is_good(uint32_t stream)
         return stream >= RING_STDOUT && stream <= RING_TERMINAL;
 }
 
-/* What was read is what was there only if it was not given up meanwhile (ring.h). */
+/* What was read is what was there only if it was not given up meanwhile (ring.h). Who gives up everything we
+ * try to read has us come back later. */
 int output_next(int fd, OutputCursor *cursor, OutputRecord *ret)
 {
         RingHeader header;
         RingRecord record;
 
-        for (;;) {
+        for (size_t tries = 0; tries < TRIES_MAX; tries++) {
                 int r = read_head(fd, &header), damage;
 
                 if (r < 0)
@@ -170,4 +172,5 @@ int output_next(int fd, OutputCursor *cursor, OutputRecord *ret)
                                           .offset = record.offset + record.length };
                 return 1;
         }
+        return 0;
 }

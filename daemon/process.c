@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cgroup-parse.h"
 

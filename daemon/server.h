@@ -25,7 +25,7 @@ typedef struct Call Call;
 typedef struct Peer {
         uid_t uid;
         gid_t gid;
-        pid_t pid;  /* for log lines only: it may have been recycled */
+        pid_t pid;  /* it may have been recycled: not for what matters */
         int socket; /* the connection's; by it the kernel can be asked for more (socket_peer_groups,
                        socket_peer_pidfd) */
 } Peer;

@@ -3,7 +3,6 @@
  * session's output (output.h). See session-private.h. */
 #include <signal.h>
 #include <sys/random.h>
-#include <sys/wait.h>
 
 #include "output.h"
 #include "plan.h"
@@ -56,6 +55,7 @@ static void watch(Session *s, uint64_t command, CommandWatch *w)
 {
         w->session = s;
         w->command = command;
+        w->was_started = false;
         w->next = s->command_watches;
         s->command_watches = w;
 }
@@ -71,11 +71,11 @@ void session_unwatch_command(CommandWatch *w)
         w->session = NULL;
 }
 
-static size_t pack(const int *fds, int ret[static 4])
+size_t session_pack_fds(const int fds[static COMMAND_FDS], int ret[static COMMAND_FDS])
 {
         size_t n = 0;
 
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < COMMAND_FDS; i++)
                 if (fds[i] >= 0)
                         ret[n++] = fds[i];
         return n;
@@ -85,7 +85,7 @@ int session_exec(Session *s, const CommandRequest *request, CommandWatch *w)
 {
         SpawnPlan plan = { 0 };
         uint64_t number = 0;
-        int fds[4], r;
+        int fds[COMMAND_FDS], r;
 
         if (s->n_commands >= COMMANDS_MAX)
                 return -EUSERS;
@@ -94,7 +94,7 @@ int session_exec(Session *s, const CommandRequest *request, CommandWatch *w)
                 r = plan_command(&s->limits, request->spec, request->root, number, &plan);
         if (r < 0)
                 return r;
-        size_t n = pack(request->fds, fds);
+        size_t n = session_pack_fds(request->fds, fds);
         r = order_send(s->init.control, &plan.order, sizeof(plan.order), plan.blob, plan.order.blob_size,
                        fds, n);
         plan_done(&plan);
@@ -152,15 +152,17 @@ int session_await_command(Session *s, uint64_t command, CommandWatch *w, Session
         return 0;
 }
 
-/* All who wait for it; the first may take the terminal. */
+/* All who wait for it, once, whatever its init says again; the first may take the terminal. */
 static void tell_started(Session *s, uint64_t command, int pty)
 {
         _cleanup_close_ int fd = pty;
 
         for (CommandWatch *w = s->command_watches, *next; w; w = next) {
                 next = w->next;
-                if (w->command == command && w->started)
-                        w->started(w, &fd);
+                if (w->command != command || !w->started || w->was_started)
+                        continue;
+                w->was_started = true;
+                w->started(w, &fd);
         }
 }
 
@@ -199,12 +201,8 @@ static void on_exited(Session *s, const OrderMessage *m)
 static void on_failed(Session *s, const OrderMessage *m)
 {
         SessionResult r = unknown_result(CAUSE_SETUP_FAILED);
-        EventFailed e;
 
-        order_copy(m, &e, sizeof(e));
-        r.failure = (LaunchFailure){ .step = e.step,
-                                     .index = e.index,
-                                     .error = e.error ? (int)(e.error & INT32_MAX) : EIO };
+        r.failure = session_failure_of(m);
         s->n_commands -= s->n_commands > 0;
         tell_ended(s, m->header->command, &r);
 }

@@ -12,7 +12,6 @@ struct Session {
         char *root_name;
         uid_t owner;
         Limits limits;
-        bool has_lifeline;
 
         SessionState state;
         bool was_started, is_start_logged, is_announced, has_result_event, is_stopping, is_killed, is_paused,
@@ -51,9 +50,9 @@ int session_expect_stop(Session *s, uint64_t timeout_usec);
 int session_end_gently(Session *s, Cause cause, uint64_t timeout_usec);
 void session_kill_init(Session *s);
 void session_changed(Session *s); /* keeps its state, and tells who wants to know */
-void session_tell_output(Session *s);
 
-Cause session_cause_of(const Session *s, int status); /* of a command that ended so of itself */
+LaunchFailure session_failure_of(const OrderMessage *m); /* EVENT_FAILED */
+Cause session_cause_of(const Session *s, int status);    /* of a command that ended so of itself */
 
 /* session-time.c */
 int session_watch_time(Session *s); /* as soon as it runs */
@@ -63,6 +62,8 @@ bool session_ended_in_time(const Session *s);
 /* session-command.c */
 void session_on_command_event(Session *s, OrderMessage *m);
 void session_end_commands(Session *s); /* it is over */
+/* Those there are, without gaps: as nsroot-init takes them. Returns how many. */
+size_t session_pack_fds(const int fds[static COMMAND_FDS], int ret[static COMMAND_FDS]);
 
 /* session-state.c */
 int session_keep(Session *s);      /* in the descriptor store, from now on */

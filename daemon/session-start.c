@@ -9,7 +9,6 @@
 
 #define ARGUMENT_BYTES_SHOWN 512
 #define ELLIPSIS             "\u2026"
-#define FDS_OF_SPAWN         5 /* stdin, stdout, stderr, lifeline, output */
 
 static void strings_free(char **list)
 {
@@ -117,25 +116,14 @@ Wanted session_request_wanted(const SessionRequest *request)
                          .oom_score_adj = request->oom_score_adj };
 }
 
-/* Descriptors in the order of their flags, without gaps: as nsroot-init takes them. */
-static size_t pack_fds(const Session *s, const SessionRequest *request, int ret[static FDS_OF_SPAWN])
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < ELEMENTSOF(request->fds); i++)
-                if (request->fds[i] >= 0)
-                        ret[n++] = request->fds[i];
-        ret[n++] = s->output_fd;
-        return n;
-}
-
 static int order_command(Session *s, const SessionRequest *request)
 {
         SpawnPlan plan = { 0 };
-        int fds[FDS_OF_SPAWN];
-        size_t n = pack_fds(s, request, fds);
+        int fds[COMMAND_FDS + 1];
+        size_t n = session_pack_fds(request->fds, fds);
         int r = plan_command(&s->limits, &request->spec, root_config(s->root), ORDER_MAIN_COMMAND, &plan);
 
+        fds[n++] = s->output_fd;
         if (r >= 0)
                 r = order_send(s->init.control, &plan.order, sizeof(plan.order), plan.blob,
                                plan.order.blob_size, fds, n);
@@ -182,7 +170,6 @@ int session_start(const SessionHost *host, SessionRequest *request, Prepared *wa
         if (s) {
                 s->owner = request->owner;
                 s->limits = request->limits;
-                s->has_lifeline = request->fds[3] >= 0;
                 r = start(s, request, warm, f);
                 if (r < 0)
                         session_log_failure(s, f);

@@ -1,10 +1,7 @@
 /* A session into the descriptor store, and out of it into another daemon. See session-private.h and state.h.
  */
-#include <sys/wait.h>
-
 #include "fdstore.h"
 #include "field.h"
-#include "log.h"
 #include "output.h"
 #include "session-private.h"
 #include "state.h"
@@ -31,7 +28,6 @@ static StateFacts make_facts(const Session *s)
                          .read_only = s->spec.read_only,
                          .terminal = s->spec.terminal,
                          .detached = s->spec.detached,
-                         .has_lifeline = s->has_lifeline,
                          .has_cgroup = s->cgroup != NULL,
                          .has_range = s->has_range,
                          .owner = s->owner,
@@ -223,7 +219,6 @@ static int use_facts(Session *s, StateFacts *f)
         memcpy(s->id, f->id, sizeof(s->id));
         s->root_name = TAKE_PTR(f->root);
         s->owner = (uid_t)f->owner;
-        s->has_lifeline = f->has_lifeline == 1;
         s->init.pid = (pid_t)f->pid;
         s->tree = f->tree == FIELD_ABSENT ? 0 : (uint64_t)f->tree;
         s->oom_kills_before = f->oom_kills_before == FIELD_ABSENT ? 0 : (uint64_t)f->oom_kills_before;

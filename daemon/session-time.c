@@ -36,8 +36,10 @@ static uint64_t cpu_time_left(const Session *s)
         uint64_t limit = s->limits.of[LIMIT_CPU_TIME], user, system, left;
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-        if (limit == LIMIT_NONE || !s->cgroup || cgroup_cpu_time(s->cgroup, &user, &system) < 0)
+        if (limit == LIMIT_NONE || !s->cgroup)
                 return USEC_INFINITY;
+        if (cgroup_cpu_time(s->cgroup, &user, &system) < 0)
+                return CPU_LOOK_MAX;
         left = difference(limit, user + system);
         return left == 0 ? 0
                          : MAX(left / (uint64_t)MAX(processors, 1L),

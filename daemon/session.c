@@ -11,7 +11,8 @@
 #include "session-log.h"
 #include "session-private.h"
 
-#define START_TIMEOUT (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
+#define START_TIMEOUT   (60 * USEC_PER_SEC) /* a set-up that hangs is not waited for for ever */
+#define EVENTS_PER_TURN 64
 
 const char *cause_name(Cause c)
 {
@@ -57,19 +58,12 @@ void session_unwatch(SessionWatch *w)
         w->session = NULL;
 }
 
-static OutputWatch **find_output_watch(OutputWatch *w)
-{
-        OutputWatch **p = &w->session->output_watches;
-
-        while (*p && *p != w)
-                p = &(*p)->next;
-        return p;
-}
-
 void session_unwatch_output(OutputWatch *w)
 {
-        OutputWatch **p = w->session ? find_output_watch(w) : NULL;
+        OutputWatch **p = w->session ? &w->session->output_watches : NULL;
 
+        while (p && *p && *p != w)
+                p = &(*p)->next;
         if (p && *p)
                 *p = w->next;
         w->session = NULL;
@@ -312,14 +306,20 @@ static void on_started(Session *s, const OrderMessage *m)
         session_changed(s);
 }
 
-static void on_failed(Session *s, const OrderMessage *m)
+LaunchFailure session_failure_of(const OrderMessage *m)
 {
         EventFailed e;
 
         order_copy(m, &e, sizeof(e));
-        s->result.failure = (LaunchFailure){ .step = e.step,
-                                             .index = e.index,
-                                             .error = e.error ? (int)(e.error & INT32_MAX) : EIO };
+        return (LaunchFailure){ .step = e.step,
+                                .index = e.index,
+                                .error = e.error ? (int)(e.error & INT32_MAX) : EIO };
+}
+
+static void on_failed(Session *s, const OrderMessage *m)
+{
+        s->result.failure = session_failure_of(m);
+        session_save(s);
 }
 
 /* Its pidfd says when all of it is gone. */
@@ -382,12 +382,13 @@ static void on_event(Session *s, OrderMessage *m)
                 tell_started(s, m->n_fds ? TAKE_FD(m->fds[0]) : -EBADF);
 }
 
-/* Returns false when there will be no more. */
+/* Returns false when there will be no more. Some at a time: what is in a session must not keep the daemon
+ * from all others. */
 static bool drain_control(Session *s)
 {
         static _Alignas(OrderHeader) char buffer[1024]; /* events have no blob */
 
-        while (s->init.control >= 0) {
+        for (size_t i = 0; i < EVENTS_PER_TURN && s->init.control >= 0; i++) {
                 OrderMessage m;
                 int r = order_receive(s->init.control, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
 
@@ -398,7 +399,7 @@ static bool drain_control(Session *s)
                 on_event(s, &m);
                 order_message_done(&m);
         }
-        return false;
+        return s->init.control >= 0;
 }
 
 static int on_control_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -460,8 +461,14 @@ int session_expect_start(Session *s)
         return set_timer(s, START_TIMEOUT, on_start_timeout);
 }
 
+/* Not later than it was to end before: a Stop does not win time for who has used up his. */
 int session_expect_stop(Session *s, uint64_t timeout_usec)
 {
+        uint64_t at;
+
+        if (s->timer && sd_event_source_get_time(s->timer, &at) >= 0 &&
+            at <= now_usec(CLOCK_MONOTONIC) + timeout_usec)
+                return 0;
         return set_timer(s, timeout_usec, on_stop_timeout);
 }
 

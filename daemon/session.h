@@ -73,6 +73,7 @@ struct CommandWatch {
         void (*ended)(CommandWatch *w, const SessionResult *r);
         Session *session; /* NULL when it is not linked */
         uint64_t command;
+        bool was_started; /* it has been told so */
         CommandWatch *next;
 };
 
@@ -99,6 +100,8 @@ typedef struct SessionHost {
         void *userdata;
 } SessionHost;
 
+#define COMMAND_FDS 4 /* stdin, stdout, stderr, lifeline */
+
 /* A request that passed policy. Everything in it is taken by session_start, also on failure, but for the
  * descriptors, which are the caller's to close. */
 typedef struct SessionRequest {
@@ -109,7 +112,7 @@ typedef struct SessionRequest {
         GroupLimits together; /* of all the owner's sessions */
         char *charged_to;     /* the cgroup below which the session's is made; NULL: one of the owner's */
         int oom_score_adj;    /* the caller's */
-        int fds[4];           /* stdin, stdout, stderr, lifeline: -EBADF where it was not given */
+        int fds[COMMAND_FDS]; /* -EBADF where it was not given */
 } SessionRequest;
 
 /* One more command in it: what `spec` says of one. Nothing of it is taken. */
@@ -126,7 +129,7 @@ void session_request_done(SessionRequest *r);
  * did not even begin, see *f. *ret lives until session_free. */
 int session_start(const SessionHost *host, SessionRequest *request, Prepared *warm, SessionWatch *watch,
                   Session **ret, LaunchFailure *f);
-/* Forgets it; one that runs is killed first, and nothing waits for that. */
+/* Forgets it; one that runs is killed first, and waited for. */
 Session *session_free(Session *s);
 DEFINE_CLEANUP(Session *, session_free);
 
@@ -153,8 +156,8 @@ void session_announce(Session *s);
 void session_forget(Session *s);
 bool session_is_stored(const Session *s);
 
-/* Starts a command; `watch` is linked at once. The session runs. -EAGAIN: its init does not take any at the
- * moment; -EUSERS: it has too many; -E2BIG. */
+/* Starts a command; `watch` is linked at once. The session is live. -EAGAIN: its init does not take any at
+ * the moment; -EUSERS: it has too many; -E2BIG. */
 int session_exec(Session *s, const CommandRequest *request, CommandWatch *watch);
 /* Waits for a command that was started. 1: `watch` is linked; 0: it has ended, see *ret; -ENOENT: no such
  * command is known (any more). */

@@ -126,9 +126,9 @@ static int read_progress(int fd, StateProgress *ret)
 
         if (pread(fd, &p, sizeof(p), 0) != sizeof(p) || p.magic != STATE_MAGIC)
                 return -EBADMSG;
-        if (p.version > STATE_VERSION)
+        if (p.version > STATE_VERSION || p.size > sizeof(p))
                 return -EOPNOTSUPP;
-        if (p.size < offsetof(StateProgress, state) || p.size > sizeof(p))
+        if (p.size < offsetof(StateProgress, state))
                 return -EBADMSG;
         memset((char *)&p + p.size, 0, sizeof(p) - p.size);
         *ret = p;

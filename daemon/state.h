@@ -18,7 +18,8 @@
 typedef struct StateFacts {
         char *id, *name, *root, *user, *hostname;
         char **arguments; /* as they are shown */
-        int read_only, terminal, detached, has_lifeline, has_cgroup, has_range;
+        int read_only, terminal, detached, has_cgroup, has_range;
+        int has_lifeline; /* not used, but written by earlier releases */
         int64_t owner, pid, first_id;
         int64_t order_version; /* what its nsroot-init speaks */
         int64_t tree;          /* the inode of the cached root's directory */

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import time
 
 import pytest
@@ -237,6 +238,16 @@ def test_one_that_will_not_go_is_killed(daemon):
     result, done = result_of(daemon, "sh", "-c", "trap '' TERM; while :; do sleep 1; done", options=["--timeout", "500ms"])
     assert (result["cause"], result["signal"], done.returncode) == ("timedOut", "SIGKILL", 124)
     assert result["wallUSec"] >= 1_500_000
+
+
+def test_a_stop_wins_no_time_for_one_whose_time_is_up(daemon):
+    script = "trap 'echo its time is up' TERM; while :; do sleep 0.1; done"
+    with contextlib.closing(Running(daemon, "sh", "-c", script, options=["--timeout", "500ms"],
+                                    stdout=subprocess.PIPE)) as session:
+        assert session.client.stdout.readline() == "its time is up\n"
+        with Connection(daemon.socket, USER) as c:
+            c.send_call(SESSION + "Stop", {"id": session.id, "timeoutUSec": 3_600_000_000})
+            assert session.client.wait(30) == 124
 
 
 def test_a_paused_session_times_out_too(daemon):

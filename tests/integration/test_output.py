@@ -114,6 +114,17 @@ def test_how_much_is_kept_is_configured(fresh_daemon):
         assert least < len(text_of(records(daemon, id, uid))) <= most
 
 
+def test_more_than_one_reply_can_hold_is_no_part_of_it(fresh_daemon):
+    daemon = fresh_daemon("[Limits]\nOutputKept=32M\n")
+    id = detach(daemon, "sh", "-c", "seq 1 2000000")
+    wait(daemon, id)
+    with pytest.raises(varlink.VarlinkError, match="ExpectedMore"):
+        records(daemon, id)
+    with varlink.Connection(daemon.socket, USER, timeout=60) as c:
+        got = [r for reply in c.stream("org.nsroot.session.Logs", {"id": id}) for r in reply["records"]]
+    assert text_of(got) == "".join(f"{i}\n" for i in range(1, 2_000_001))
+
+
 def test_what_is_lost_is_said_where_it_was_lost(daemon, detached):
     id = detached("sh", "-c", "seq 1 1000000")
     wait(daemon, id)

@@ -618,6 +618,17 @@ def test_waiting_for_a_foreground_session_is_not_counted(fresh_daemon):
         c.close()
 
 
+def test_following_what_a_session_prints_is_counted(fresh_daemon):
+    daemon = fresh_daemon("[Daemon]\nConnectionsPerUser=2\n")
+    with Connection(daemon.socket, USER) as c:
+        id = c.call(SESSION + "Run", {"arguments": ["sleep", "60"], "detached": True})["session"]["id"]
+        with Connection(daemon.socket, USER) as follower:
+            for connection in (c, follower):
+                connection.send_call(SESSION + "Logs", {"id": id, "follow": True}, more=True)
+            with Connection(daemon.socket, USER) as one_more:
+                assert rule_of(one_more) == "connections-per-user"
+
+
 @pytest.mark.parametrize("first", [PING, b"not varlink at all", b"\0", b"x" * 20000],
                          ids=["call", "words", "nul", "much"])
 def test_who_is_refused_is_told_whatever_it_says(fresh_daemon, first):

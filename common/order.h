@@ -68,6 +68,7 @@
         X(INIT_CAPS, init_caps, "reduce the capabilities of nsroot-init")                                   \
         X(CHECK_NAMESPACES, check_namespaces, "check the namespace ")                                       \
         X(CHECK_MOUNTS, check_mounts, "check the mount ")                                                   \
+        X(SECCOMP, seccomp, "install the seccomp filters")                                                  \
         X(ORDER, order, "understand the order")                                                             \
         X(USER, user, "look up the user")                                                                   \
         X(TERMINAL, terminal, "open a terminal")                                                            \
@@ -82,7 +83,6 @@
         X(BECOME, become, "become the user")                                                                \
         X(DIRECTORY, directory, "enter the working directory")                                              \
         X(CAPS, caps, "set the capabilities")                                                               \
-        X(SECCOMP, seccomp, "install the seccomp filters")                                                  \
         X(CHECK, check, "check the profile: ")                                                              \
         X(EXEC, exec, "execute the command")
 
@@ -236,8 +236,8 @@ typedef struct EventFailed {
 
 typedef struct EventExited {
         OrderHeader header;
-        int32_t status; /* as wait(2) gives it */
-        uint32_t unused;
+        int32_t status;   /* as wait(2) gives it */
+        uint32_t is_last; /* of the main command: nothing is left of the session but its init, which ends */
         uint64_t user_usec, system_usec; /* of the command and all it waited for */
         uint64_t monotonic_usec;
 } EventExited;

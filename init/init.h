@@ -2,7 +2,6 @@
  * stdio, no allocation, no log. What its files share. */
 #pragma once
 
-#include <linux/filter.h>
 #include <sys/types.h>
 
 #include "viewers.h"
@@ -25,7 +24,6 @@ typedef struct Init {
         bool read_only;
         uint32_t only_id; /* 0: a user namespace is the session's; else none, and this is its one uid and gid
                            */
-        struct sock_fprog filters[PROFILE_SECCOMP_FILTERS]; /* mapped, never written */
         uint64_t inherited_filters;
         Command commands[COMMANDS_MAX];
         size_t n_commands;

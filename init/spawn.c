@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -113,15 +112,6 @@ static int do_directory(Spawn *s)
 static int do_caps(Spawn *s)
 {
         return caps_set(s->job->user.uid == 0 ? PROFILE_CAPS : 0);
-}
-
-static int do_seccomp(Spawn *s)
-{
-        for (s->failure.index = 0; s->failure.index < PROFILE_SECCOMP_FILTERS; s->failure.index++)
-                if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->init->filters[s->failure.index]) <
-                    0)
-                        return -errno;
-        return 0;
 }
 
 static int do_check(Spawn *s)
@@ -246,6 +236,16 @@ static bool await_exec(int status, pid_t *ret_group, Failure *f)
         return true;
 }
 
+/* The first command is alone: nobody can stop it on its way to the exec, and so it may borrow our memory. */
+static pid_t fork_child(const Init *init, const Job *job, int status)
+{
+        pid_t pid = job->order.flags & SPAWN_MAIN ? vfork() : fork();
+
+        if (pid == 0)
+                run_child(init, job, status);
+        return pid;
+}
+
 static bool fork_and_run(const Init *init, const Job *job, Running *ret, Failure *f)
 {
         int ends[2];
@@ -255,11 +255,9 @@ static bool fork_and_run(const Init *init, const Job *job, Running *ret, Failure
                 return fail(f, STEP_FORK, 0, errno);
         _cleanup_close_ int reader = ends[0];
         _cleanup_close_ int writer = ends[1];
-        pid = fork();
+        pid = fork_child(init, job, writer);
         if (pid < 0)
                 return fail(f, STEP_FORK, 0, errno);
-        if (pid == 0)
-                run_child(init, job, writer);
         writer = close_fd(writer);
         if (!await_exec(reader, &ret->group, f))
                 return false;

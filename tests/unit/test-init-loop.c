@@ -3,6 +3,7 @@
  * checked, and its user is root. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -67,9 +68,10 @@ static _noreturn_ void run_init(int fd)
         sigaddset(&handled, SIGTERM);
         init.control = 3;
         init.signals = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
-        for (size_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++)
-                init.filters[i] = (struct sock_fprog){ 1, (struct sock_filter *)&allow };
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        for (size_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++)
+                syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+                        &(struct sock_fprog){ 1, (struct sock_filter *)&allow });
         relay_init(&init.relay);
         viewers_init(&init.viewers);
         for (;;)

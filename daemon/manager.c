@@ -511,7 +511,7 @@ static bool may_begin(uid_t uid, void *userdata)
 {
         Manager *m = userdata;
 
-        return launcher_has_place(m->launcher, uid);
+        return launcher_has_place(m->launcher, uid) && sessions_may_start(m->sessions, uid);
 }
 
 static int make_starts(Manager *m)

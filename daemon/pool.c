@@ -20,8 +20,7 @@ typedef struct Shelf Shelf;
 typedef struct Slot Slot;
 struct Slot {
         Slot *next;
-        Pool *pool;
-        Shelf *shelf; /* NULL: it was killed, and is not gone yet */
+        Shelf *shelf;
         Prepared *prepared;
         sd_event_source *end; /* of its init */
 };
@@ -45,7 +44,6 @@ struct Shelf {
 struct Pool {
         const SessionHost *host;
         Shelf *shelves;
-        Slot *dying;
         sd_event_source *refill, *tidy;
 };
 
@@ -86,24 +84,20 @@ static Shelf *find_shelf(const Pool *p, const Wanted *wanted)
 
 static void slot_link(Slot *slot, Shelf *shelf)
 {
-        Slot **first = shelf ? &shelf->slots : &slot->pool->dying;
-
         slot->shelf = shelf;
-        slot->next = *first;
-        *first = slot;
-        if (shelf)
-                shelf->n_slots++;
+        slot->next = shelf->slots;
+        shelf->slots = slot;
+        shelf->n_slots++;
 }
 
 static void slot_unlink(Slot *slot)
 {
-        Slot **at = slot->shelf ? &slot->shelf->slots : &slot->pool->dying;
+        Slot **at = &slot->shelf->slots;
 
         while (*at != slot)
                 at = &(*at)->next;
         *at = slot->next;
-        if (slot->shelf)
-                slot->shelf->n_slots--;
+        slot->shelf->n_slots--;
 }
 
 /* Takes what is in it. */
@@ -118,18 +112,9 @@ static Prepared *slot_take(Slot *slot)
         return prepared;
 }
 
-/* Nobody waits for it: it takes its time, and its user may have used up what processor time there is for it.
- */
-static void slot_kill(Slot *slot)
-{
-        launcher_kill(&slot->prepared->init);
-        slot_unlink(slot);
-        slot_link(slot, NULL);
-}
-
 static void slot_free(Slot *slot)
 {
-        const SessionHost *host = slot->pool->host;
+        const SessionHost *host = slot->shelf->pool->host;
 
         prepared_free(host, slot_take(slot));
 }
@@ -139,7 +124,7 @@ static void shelf_free(Shelf *shelf)
         Shelf **at = &shelf->pool->shelves;
 
         while (shelf->slots)
-                slot_kill(shelf->slots);
+                slot_free(shelf->slots);
         while (*at != shelf)
                 at = &(*at)->next;
         *at = shelf->next;
@@ -161,7 +146,7 @@ static int add_slot(Shelf *shelf, Prepared *prepared)
 
         if (!slot)
                 return -ENOMEM;
-        *slot = (Slot){ .pool = shelf->pool, .prepared = prepared };
+        slot->prepared = prepared;
         r = sd_event_add_io(shelf->pool->host->event, &slot->end, prepared->init.pidfd, EPOLLIN, on_end,
                             slot);
         if (r < 0) {
@@ -339,7 +324,7 @@ Prepared *pool_take(Pool *p, const Wanted *wanted)
 
                 if (prepared_lives(slot->prepared) && prepared_adapt(slot->prepared, wanted) >= 0)
                         return slot_take(slot);
-                slot_kill(slot);
+                slot_free(slot);
         }
         return NULL;
 }
@@ -405,8 +390,6 @@ int pool_new(const SessionHost *host, Pool **ret)
 Pool *pool_free(Pool *p)
 {
         pool_flush(p);
-        while (p->dying)
-                slot_free(p->dying);
         sd_event_source_disable_unref(p->refill);
         sd_event_source_disable_unref(p->tidy);
         free(p);

@@ -128,11 +128,13 @@ int prepared_new(const SessionHost *host, const Wanted *wanted, Prepared **ret, 
 
 Prepared *prepared_free(const SessionHost *host, Prepared *p)
 {
-        launcher_end(host->launcher, &p->init);
-        if (p->cgroup)
-                cgroup_free(p->cgroup);
-        if (p->has_range)
-                idranges_give_back(host->ranges, p->first_id);
+        const Remnant remnant = { .owner = p->owner,
+                                  .init = p->init,
+                                  .cgroup = p->cgroup,
+                                  .has_range = p->has_range,
+                                  .first_id = p->first_id };
+
+        remains_add(host->remains, &remnant);
         if (p->root)
                 root_unref(p->root);
         free(p);

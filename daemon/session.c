@@ -123,17 +123,19 @@ static void stop_listening(Session *s)
         s->clock = sd_event_source_disable_unref(s->clock);
 }
 
-/* Everything it held of the machine. */
+/* Everything it held of the machine. Its init may still be there, and is nobody's business. */
 static void release(Session *s)
 {
+        const Remnant remnant = { .owner = s->owner,
+                                  .init = s->init,
+                                  .cgroup = s->cgroup,
+                                  .has_range = s->has_range,
+                                  .first_id = s->first_id };
+
         stop_listening(s);
-        s->init.control = close_fd(s->init.control);
-        s->init.pidfd = close_fd(s->init.pidfd);
-        s->init.pid = 0;
-        if (s->cgroup)
-                s->cgroup = cgroup_free(s->cgroup);
-        if (s->has_range)
-                idranges_give_back(s->host->ranges, s->first_id);
+        remains_add(s->host->remains, &remnant);
+        s->init = LAUNCHED_NONE;
+        s->cgroup = NULL;
         s->has_range = false;
         if (s->root)
                 s->root = root_unref(s->root);
@@ -322,7 +324,8 @@ static void on_failed(Session *s, const OrderMessage *m)
         session_save(s);
 }
 
-/* Its pidfd says when all of it is gone. */
+/* Where something else may still run, its pidfd says when all of it is gone: otherwise its end need not wait
+ * for the kernel, which takes its time over the namespaces of an init. */
 static void on_exited(Session *s, const OrderMessage *m)
 {
         EventExited e;
@@ -333,6 +336,8 @@ static void on_exited(Session *s, const OrderMessage *m)
         s->result.user_usec = e.user_usec;
         s->result.system_usec = e.system_usec;
         s->exited_monotonic = e.monotonic_usec;
+        if (e.is_last && s->state != SESSION_EXITED)
+                finish(s);
 }
 
 static void on_ending(Session *s, const OrderMessage *m)
@@ -417,7 +422,10 @@ static int on_pidfd_io(sd_event_source *source, int fd, uint32_t events, void *u
         Session *s = userdata;
 
         (void)drain_control(s);
-        launcher_reap(s->host->launcher, &s->init);
+        if (s->state == SESSION_EXITED)
+                return 0;
+        stop_listening(s); /* before they are closed: the store has them, too */
+        launcher_end(s->host->launcher, &s->init);
         finish(s);
         return 0;
 }
@@ -508,9 +516,7 @@ static void session_done(Session *s)
 
 Session *session_free(Session *s)
 {
-        stop_listening(s);
         session_kill_init(s);
-        launcher_end(s->host->launcher, &s->init);
         session_forget(s);
         session_done(s);
         return NULL;
@@ -519,6 +525,10 @@ Session *session_free(Session *s)
 /* Its cgroup stays where it is, and the next daemon claims its ids. */
 Session *session_leave(Session *s)
 {
+        stop_listening(s);
+        s->init.control = close_fd(s->init.control);
+        s->init.pidfd = close_fd(s->init.pidfd);
+        s->has_range = false;
         if (s->cgroup)
                 s->cgroup = cgroup_leave(s->cgroup);
         session_done(s);

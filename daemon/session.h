@@ -1,5 +1,6 @@
 /* One session's life, from its start to what is remembered of it: starting → running → exited. Holds its
- * descriptors, its cgroup and its id range, and gives them back when the last of its processes is gone.
+ * descriptors, its cgroup and its id range, and leaves them to the remains when the last of its processes is
+ * gone but for its init.
  * Knows the launcher and sd-event; knows no Varlink. */
 #pragma once
 
@@ -9,6 +10,7 @@
 #include "config.h"
 #include "idrange.h"
 #include "launcher.h"
+#include "remains.h"
 #include "ring.h"
 #include "roots.h"
 #include "spec.h"
@@ -58,8 +60,8 @@ struct SessionWatch {
         /* The first command runs. pty: its terminal's master, or -EBADF; who wants it takes it. NULL: not
          * interested. */
         void (*started)(SessionWatch *w, int *pty);
-        /* It is over and nothing of it is left; also where it never started. The watch is not linked any
-         * more. */
+        /* It is over and nothing in it runs; also where it never started. The watch is not linked any more.
+         */
         void (*ended)(SessionWatch *w, Session *s);
         Session *session; /* NULL when it is not linked */
         SessionWatch *next;
@@ -93,6 +95,7 @@ typedef struct SessionHost {
         Launcher *launcher;
         Cgroups *cgroups; /* NULL: this host has none */
         IdRanges *ranges;
+        Remains *remains;
         void (*on_exited)(Session *s, void *userdata);  /* before the watchers are told */
         void (*on_changed)(Session *s, void *userdata); /* anything that describe_session shows */
         /* Whether there is a session already whose id begins so. */
@@ -129,7 +132,7 @@ void session_request_done(SessionRequest *r);
  * did not even begin, see *f. *ret lives until session_free. */
 int session_start(const SessionHost *host, SessionRequest *request, Prepared *warm, SessionWatch *watch,
                   Session **ret, LaunchFailure *f);
-/* Forgets it; one that runs is killed first, and waited for. */
+/* Forgets it; one that runs is killed. */
 Session *session_free(Session *s);
 DEFINE_CLEANUP(Session *, session_free);
 

@@ -10,6 +10,7 @@
 struct Sessions {
         SessionHost host;
         Pool *pool;
+        Remains *remains;
         Session **all;
         size_t n, allocated;
         sd_event_source *tidy;   /* a deferred look at what can be forgotten */
@@ -102,7 +103,7 @@ static int on_tidy(sd_event_source *source, void *userdata)
         Sessions *t = userdata;
 
         (void)tidy(t);
-        if (swept(t) && t->all_ended && sessions_live(t) == 0)
+        if (swept(t) && t->all_ended && sessions_live(t) == 0 && !remains_any(t->remains))
                 t->all_ended(t->userdata);
         return 0;
 }
@@ -124,6 +125,11 @@ static void on_exited(Session *s, void *userdata)
         Sessions *t = userdata;
 
         (void)sd_event_source_set_enabled(t->tidy, SD_EVENT_ONESHOT);
+}
+
+static void on_gone(void *userdata)
+{
+        on_exited(NULL, userdata);
 }
 
 static bool has_prefix(const char *prefix, size_t length, void *userdata)
@@ -170,7 +176,10 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         t->host.on_changed = on_changed;
         t->host.has_prefix = has_prefix;
         t->host.userdata = t;
-        r = pool_new(&t->host, &t->pool);
+        r = remains_new(host->event, host->launcher, host->ranges, on_gone, t, &t->remains);
+        t->host.remains = t->remains;
+        if (r >= 0)
+                r = pool_new(&t->host, &t->pool);
         if (r >= 0)
                 r = sd_event_add_defer(host->event, &t->tidy, on_tidy, t);
         if (r >= 0)
@@ -192,6 +201,8 @@ static void table_done(Sessions *t)
         sd_event_source_disable_unref(t->sweep);
         if (t->pool)
                 pool_free(t->pool);
+        if (t->remains)
+                remains_free(t->remains);
         free(t->all);
         free(t);
 }
@@ -396,6 +407,11 @@ size_t sessions_live_of(const Sessions *t, uid_t uid)
         for (size_t i = 0; i < t->n; i++)
                 n += session_is_live(t->all[i]) && session_owner(t->all[i]) == uid;
         return n;
+}
+
+bool sessions_may_start(const Sessions *t, uid_t uid)
+{
+        return remains_of(t->remains, uid) < REMAINS_PER_USER;
 }
 
 int sessions_end_all(Sessions *t, void (*done)(void *userdata), void *userdata)

@@ -40,5 +40,7 @@ void sessions_on_changed(Sessions *t, void (*changed)(Session *s, void *userdata
 
 size_t sessions_live(const Sessions *t);
 size_t sessions_live_of(const Sessions *t, uid_t uid);
+/* Not while too much is left of those of that user's that have ended. */
+bool sessions_may_start(const Sessions *t, uid_t uid);
 /* Ends all; when the last is gone (at once, if there is none) done is called, from the event loop. */
 int sessions_end_all(Sessions *t, void (*done)(void *userdata), void *userdata);

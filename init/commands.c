@@ -146,10 +146,21 @@ static void let_viewers_read(Init *init)
 /* What the session has printed so far is all that there is: nothing goes on while it is read. */
 static void end_output(Init *init)
 {
-        if (!init->ring.size)
-                return;
         (void)kill(-1, SIGKILL);
         relay_drain(&init->relay, &init->ring);
+}
+
+/* What is killed cannot fork any more, and what has lost its parent is our child. Mostly nobody is left. */
+static void end_all(void)
+{
+        pid_t pid;
+
+        while ((pid = wait4(-1, NULL, WNOHANG, NULL)) > 0)
+                ;
+        if (pid == 0)
+                (void)kill(-1, SIGKILL);
+        while (pid >= 0)
+                pid = wait4(-1, NULL, 0, NULL);
 }
 
 static uint64_t usec(struct timeval t)
@@ -177,8 +188,11 @@ static void on_exit_of(Init *init, Command *c, int status, const struct rusage *
         end_unkept(c);
         close_fd(c->lifeline);
         *c = init->commands[--init->n_commands];
-        if (is_main)
+        if (is_main && init->ring.size)
                 end_output(init);
+        else if (is_main)
+                end_all();
+        e.is_last = is_main && !init->ring.size;
         ring_ended(&init->ring, &e);
         event_send(init, &e, sizeof(e), NULL, 0);
         if (!is_main)

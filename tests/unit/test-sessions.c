@@ -20,6 +20,34 @@ struct Session {
 
 static size_t freed, left, requests_done, busy_cgroups;
 
+/* So many inits are left over, and who is told when one goes. */
+static size_t n_remains;
+static void (*remains_gone)(void *userdata);
+static void *remains_userdata;
+
+int remains_new(sd_event *event, Launcher *launcher, IdRanges *ranges, void (*gone)(void *userdata),
+                void *userdata, Remains **ret)
+{
+        remains_gone = gone;
+        remains_userdata = userdata;
+        return 0;
+}
+
+Remains *remains_free(Remains *r)
+{
+        return NULL;
+}
+
+size_t remains_of(const Remains *r, uid_t owner)
+{
+        return owner == 1000 ? n_remains : 0;
+}
+
+bool remains_any(const Remains *r)
+{
+        return n_remains;
+}
+
 /* Nothing is kept warm here. */
 int pool_new(const SessionHost *host, Pool **ret)
 {
@@ -484,6 +512,30 @@ Test(sessions, the_end_of_none)
         cr_expect_not(ended, "not from within the call");
         run_events(0);
         cr_expect(ended);
+}
+
+Test(sessions, what_is_left_of_them_is_waited_for)
+{
+        bool ended = false;
+
+        n_remains = 1;
+        cr_assert_geq(sessions_end_all(table, note_end, &ended), 0);
+        run_events(0);
+        cr_expect_not(ended);
+        n_remains = 0;
+        remains_gone(remains_userdata);
+        run_events(0);
+        cr_expect(ended);
+}
+
+Test(sessions, who_leaves_too_much_has_to_wait)
+{
+        n_remains = REMAINS_PER_USER - 1;
+        cr_expect(sessions_may_start(table, 1000));
+        n_remains++;
+        cr_expect_not(sessions_may_start(table, 1000));
+        cr_expect(sessions_may_start(table, 1001));
+        n_remains = 0;
 }
 
 Test(sessions, busy_cgroups_are_waited_for)

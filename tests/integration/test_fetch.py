@@ -350,7 +350,8 @@ def test_configured_proxy(fetch, server, output):
 
 
 @pytest.mark.parametrize("proxy", ["http://no-such-name.invalid", f"http://127.0.0.1:{http_server.closed_port()}",
-                                   f"socks5://127.0.0.1:{http_server.closed_port()}"])
+                                   f"socks5://127.0.0.1:{http_server.closed_port()}"],
+                         ids=["no-name", "no-port", "no-socks-port"])
 def test_a_proxy_that_is_not_there(fetch, server, proxy):
     assert fetch(server.url("good"), proxy=proxy)[0] == "PROXY"
 

@@ -173,9 +173,12 @@ class Daemon:
             self.client.chmod(0o755)
 
     def configure(self, config_text):
-        """Writes the configuration; the busybox root comes from this machine's own file unless the text says else."""
-        default = "" if "[Root busybox]" in config_text else BUSYBOX
-        self.config.write_text(default + config_text)
+        """Writes the configuration; the busybox root comes from this machine's own file, and how many sessions are kept
+        ready from NSROOT_TEST_SLOTS, unless the text says else."""
+        root = "" if "[Root busybox]" in config_text else BUSYBOX
+        slots = os.environ.get("NSROOT_TEST_SLOTS")
+        pool = f"\n[Pool]\nSlotsPerUser={slots}\n" if slots and "[Pool]" not in config_text else ""
+        self.config.write_text(root + config_text + pool)
 
     def command(self):
         return ["unshare", "-m", "--propagation", "private", *self.wrapper, str(self.build.daemon),

@@ -15,6 +15,11 @@
 
 #define PATH_SIZE 80
 
+/* States of a process (proc(5)). */
+#define GONE      'X'
+#define STOPPED   'T'
+#define ZOMBIE    'Z'
+
 static int kill_threads_children(const char *task, const char *thread, unsigned depth);
 
 static char *put_process(char *to, pid_t pid, const char *file)
@@ -23,7 +28,7 @@ static char *put_process(char *to, pid_t pid, const char *file)
 }
 
 /* "PID (NAME) STATE …", where the name may be anything. */
-static bool is_alive(pid_t pid)
+static char state_of(pid_t pid)
 {
         char path[PATH_SIZE], stat[512];
         _cleanup_close_ int fd = -EBADF;
@@ -34,10 +39,17 @@ static bool is_alive(pid_t pid)
         fd = open(path, O_RDONLY | O_CLOEXEC);
         n = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
         if (n < 0)
-                return false;
+                return GONE;
         stat[n] = '\0';
         end = strrchr(stat, ')');
-        return end && end[1] && end[2] != 'Z' && end[2] != 'X';
+        return end && end[1] && end[2] ? end[2] : GONE;
+}
+
+static bool is_alive(pid_t pid)
+{
+        char state = state_of(pid);
+
+        return state != GONE && state != ZOMBIE;
 }
 
 /* All threads of a process, for each has children of its own. What cannot be looked at now has none: it is
@@ -113,4 +125,32 @@ static int kill_threads_children(const char *task, const char *thread, unsigned 
 int family_kill(void)
 {
         return kill_children(getpid(), 0);
+}
+
+/* 0 where there is none, which is also no process. */
+static pid_t first_child(pid_t pid)
+{
+        char path[PATH_SIZE], number[NUMBER_MAX];
+        _cleanup_close_ int fd = -EBADF;
+        ssize_t n;
+
+        stpcpy(put_number(put_process(path, pid, "/task/"), (uint64_t)pid), "/children");
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, number, sizeof(number) - 1);
+        if (n <= 0)
+                return 0;
+        number[n] = '\0';
+        return (pid_t)strtoull(number, NULL, 10);
+}
+
+bool family_kill_stopped(pid_t pid)
+{
+        pid_t child = first_child(pid);
+
+        if (state_of(pid) != STOPPED && state_of(child) != STOPPED)
+                return false;
+        if (child > 1)
+                (void)kill(child, SIGKILL);
+        (void)kill(pid, SIGKILL);
+        return true;
 }

@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include "caps.h"
+#include "family.h"
 #include "init.h"
 #include "keeper.h"
 #include "terminal.h"
+
+/* How often it is looked whether a command that is about to run was stopped. */
+#define LOOK_MSEC 50
 
 typedef struct Spawn {
         const Init *init;
@@ -214,16 +218,31 @@ static _noreturn_ void run_child(const Init *init, const Job *job, int status)
         _exit(EXIT_FAILURE);
 }
 
+/* A SIGSTOP from inside the session reaches a command, or its keeper, before the exec too, and nobody but
+ * who sent it would let it go on: we are not to wait for him. False: so it was, and it is killed. */
+static bool await_report(int status, pid_t pid)
+{
+        struct pollfd p = { .fd = status, .events = POLLIN };
+
+        while (poll(&p, 1, LOOK_MSEC) != 1)
+                if (family_kill_stopped(pid))
+                        return false;
+        return true;
+}
+
 /* Waits for the exec or the failure. */
-static bool await_exec(int status, pid_t *ret_group, Failure *f)
+static bool await_exec(int status, pid_t pid, pid_t *ret_group, Failure *f)
 {
         Report r;
         pid_t group = 0;
         ssize_t n;
 
-        while ((n = read(status, &r, sizeof(r))) == sizeof(r) || (n < 0 && errno == EINTR)) {
-                if (n < 0)
-                        continue;
+        for (;;) {
+                if (!await_report(status, pid))
+                        return fail(f, STEP_EXEC, 0, EINTR);
+                n = read(status, &r, sizeof(r));
+                if (n != sizeof(r))
+                        break;
                 if (r.failure.error) {
                         *f = r.failure;
                         return false;
@@ -259,7 +278,7 @@ static bool fork_and_run(const Init *init, const Job *job, Running *ret, Failure
         if (pid < 0)
                 return fail(f, STEP_FORK, 0, errno);
         writer = close_fd(writer);
-        if (!await_exec(reader, &ret->group, f))
+        if (!await_exec(reader, pid, &ret->group, f))
                 return false;
         ret->pid = pid;
         return true;

@@ -32,6 +32,15 @@ def probe(daemon, probe_program):
 
 
 @pytest.fixture
+def probing(daemon, probe_program):
+    """As probe, for one that stays: the Running session, the caller's to close."""
+    def start(*arguments, **kw):
+        with open(probe_program, "rb") as program:
+            return harness.Running(daemon, "sh", "-c", HAND_IN, "sh", *arguments, stdin=program, **kw)
+    return start
+
+
+@pytest.fixture
 def probed(probe):
     """As probe, for one that must work: its lines, each as a list of words."""
     def run(*arguments, **kw):

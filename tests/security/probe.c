@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
@@ -221,6 +222,22 @@ static void list_changeable(char **arguments)
                 nftw(*arguments, change_file, 64, FTW_PHYS);
 }
 
+/* Stops everything else in the session again and again, for so many milliseconds; says so, and stays. */
+static void stop_others(char **arguments)
+{
+        struct timespec begin, now;
+
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        do {
+                kill(-1, SIGSTOP);
+                clock_gettime(CLOCK_MONOTONIC, &now);
+        } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+                 atol(*arguments));
+        puts("over");
+        fflush(stdout);
+        pause();
+}
+
 static const struct {
         const char *name;
         void (*run)(char **arguments);
@@ -237,6 +254,7 @@ static const struct {
         { "poke",        poke_process    },
         { "writable",    list_writable   },
         { "changeable",  list_changeable },
+        { "stop-others", stop_others     },
 };
 
 int main(int argc, char **argv)

@@ -4,9 +4,11 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 
 import pytest
 
+import harness
 from harness import Running, until
 
 CAP_SYS_RESOURCE = 24
@@ -32,6 +34,14 @@ MUST_NOT = ["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/k
 # Of PID 1: what would give its memory, its program, its files or its root.
 SECRET = {"mem", "exe", "root", "cwd", "environ", "maps", "smaps", "smaps_rollup", "auxv", "stack", "syscall", "io",
           "pagemap", "personality", "fd", "map_files", "ns"}
+
+
+@pytest.fixture(scope="module")
+def daemon(build):
+    """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
+    d = harness.Daemon(build)
+    yield d
+    d.close()
 
 
 @pytest.mark.parametrize("options", [(), ("-u", "1000")], ids=["root", "user"])
@@ -75,6 +85,23 @@ def test_kill_everything_leaves_pid_1(daemon):
     """kill -9 -1 ends all but the caller and PID 1, and the session goes on."""
     result = daemon.run("sh", "-c", "sleep 100 & kill -KILL -1; wait; kill -0 1 && echo here")
     assert result.stdout == "here\n", result
+
+
+@pytest.mark.parametrize("options", [(), ("-u", "1000")], ids=["root", "user"])
+def test_who_stops_commands_before_they_run_does_not_stop_pid_1(daemon, probing, options):
+    """Each is root of the session first, then its user."""
+    session = probing("stop-others", "2000", options=options, stdout=subprocess.PIPE)
+    try:
+        others = [daemon.popen("exec", *options, session.id, "--", "true", stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(10)]
+        assert session.client.stdout.readline() == "over\n"
+        for other in others:
+            other.kill()
+            other.wait()
+        assert daemon.ctl("exec", session.id, "--", "echo", "here", timeout=10).stdout == "here\n"
+        assert daemon.ctl("stop", session.id, timeout=10).returncode == 0
+    finally:
+        session.close()
 
 
 @pytest.mark.parametrize("options", [(), ("-u", "1000")], ids=["root", "user"])

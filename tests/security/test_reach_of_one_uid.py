@@ -45,6 +45,10 @@ def test_files_that_open_for_writing(probed):
     test_reach.test_files_that_open_for_writing(probed, ())
 
 
+def test_who_stops_commands_before_they_run_does_not_stop_pid_1(daemon, probing):
+    test_reach.test_who_stops_commands_before_they_run_does_not_stop_pid_1(daemon, probing, ())
+
+
 def test_calls_are_denied(probed):
     test_calls.test_every_denied_call_is_denied(probed, ())
     test_calls.test_privileges(probed, ())

@@ -67,13 +67,20 @@ static void on_control(Init *init)
 }
 
 /* SIGTERM from outside the session (a service manager that stops the unit it is charged to) ends it; from
- * inside, where the sender has a pid, it means nothing. */
+ * inside it means nothing. Only kill(2) and its like say SI_USER, and the kernel then says who it was: 0 is
+ * nobody in here. Whatever else has no pid in it may be made up (rt_sigqueueinfo(2), F_SETSIG of fcntl(2)).
+ */
+static bool is_from_outside(const struct signalfd_siginfo *info)
+{
+        return info->ssi_code == SI_USER && info->ssi_pid == 0;
+}
+
 static void on_signals(Init *init)
 {
         struct signalfd_siginfo info;
 
         while (read(init->signals, &info, sizeof(info)) == sizeof(info))
-                if (info.ssi_signo == SIGTERM && info.ssi_pid == 0)
+                if (info.ssi_signo == SIGTERM && is_from_outside(&info))
                         event_end(init, END_TERMINATED);
         commands_reap(init);
 }

@@ -238,6 +238,29 @@ static void stop_others(char **arguments)
         pause();
 }
 
+/* SIGTERM for PID 1 whose sender says himself who he is: "CODE OUTCOME". */
+static void queue_signals(char **arguments)
+{
+        siginfo_t info = { .si_signo = SIGTERM };
+
+        for (info.si_code = SI_QUEUE; info.si_code <= SI_USER; info.si_code++)
+                printf("%d %s\n", info.si_code, outcome(syscall(SYS_rt_sigqueueinfo, 1, SIGTERM, &info)));
+        usleep(200000);
+        puts("here");
+}
+
+/* SIGTERM for PID 1 from a pipe, which is nobody. */
+static void own_signals(char **arguments)
+{
+        int ends[2];
+
+        if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN, 1) < 0 || fcntl(ends[0], F_SETSIG, SIGTERM) < 0 ||
+            fcntl(ends[0], F_SETFL, O_ASYNC) < 0 || write(ends[1], "x", 1) != 1)
+                exit(1);
+        usleep(200000);
+        puts("here");
+}
+
 static const struct {
         const char *name;
         void (*run)(char **arguments);
@@ -255,6 +278,8 @@ static const struct {
         { "writable",    list_writable   },
         { "changeable",  list_changeable },
         { "stop-others", stop_others     },
+        { "queue",       queue_signals   },
+        { "own",         own_signals     },
 };
 
 int main(int argc, char **argv)

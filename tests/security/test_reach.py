@@ -81,6 +81,12 @@ def test_signals_from_inside_do_nothing_to_pid_1(daemon, name):
     assert "stopped" not in result.stdout
 
 
+def test_signals_from_inside_that_name_no_sender_do_nothing_to_pid_1(probed):
+    """rt_sigqueueinfo(2) takes any pid, and what an open file sends to its owner has none."""
+    assert probed("queue") == [["-1", "ok"], ["0", "EPERM"], ["here"]]
+    assert probed("own") == [["here"]]
+
+
 def test_kill_everything_leaves_pid_1(daemon):
     """kill -9 -1 ends all but the caller and PID 1, and the session goes on."""
     result = daemon.run("sh", "-c", "sleep 100 & kill -KILL -1; wait; kill -0 1 && echo here")

@@ -21,7 +21,8 @@ from test_profile import (inside, status, test_a_working_directory_outside_is_re
 from test_reach import (test_directories_of_pid_1_are_out_of_reach, test_files_of_the_host_that_can_be_changed,
                         test_fork_bomb_ends_with_kill_and_nothing_is_left, test_kill_everything_leaves_pid_1,
                         test_knobs_of_the_host, test_processes_are_limited,
-                        test_signals_from_inside_do_nothing_to_pid_1, test_the_session_is_not_seen_as_root_outside)
+                        test_signals_from_inside_do_nothing_to_pid_1,
+                        test_signals_from_inside_that_name_no_sender_do_nothing_to_pid_1, test_the_session_is_not_seen_as_root_outside)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ static bool prepare_main(Init *init, Job *job, Failure *f)
         if (r < 0)
                 return fail(f, STEP_ORDER, 0, r);
         if ((flags & SPAWN_CAPTURE) && !(flags & SPAWN_TERMINAL))
-                r = relay_open_pipes(&init->relay, job->stdio);
+                r = relay_open_pipes(&init->relay, job->stdio, job->user.uid);
         return r >= 0 || fail(f, STEP_STDIO, 0, r);
 }
 

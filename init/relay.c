@@ -23,7 +23,8 @@ void relay_init(Relay *r)
         r->full = false;
 }
 
-static int open_pipe(int *ret_reader, int *ret_writer)
+/* Its inode is the owner's, who may then open it again by /dev/stdout. */
+static int open_pipe(uid_t owner, int *ret_reader, int *ret_writer)
 {
         int ends[2];
 
@@ -31,17 +32,19 @@ static int open_pipe(int *ret_reader, int *ret_writer)
                 return -errno;
         *ret_reader = ends[0];
         *ret_writer = ends[1];
-        return fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+        if (fchown(ends[1], owner, (gid_t)-1) < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        return 0;
 }
 
-int relay_open_pipes(Relay *r, int stdio[3])
+int relay_open_pipes(Relay *r, int stdio[3], uid_t owner)
 {
         static const RingStream streams[] = { [STDOUT_FILENO] = RING_STDOUT, [STDERR_FILENO] = RING_STDERR };
         int e = 0;
 
         for (size_t i = STDOUT_FILENO; e >= 0 && i < ELEMENTSOF(streams); i++)
                 if (stdio[i] < 0)
-                        e = open_pipe(source(r, streams[i]), &stdio[i]);
+                        e = open_pipe(owner, source(r, streams[i]), &stdio[i]);
         return e;
 }
 

@@ -90,6 +90,13 @@ def test_stdout_and_stderr_are_told_apart(daemon, detached):
     assert times == sorted(times) and abs(times[0] / 1e6 - time.time()) < 60
 
 
+def test_its_user_may_open_them_again(daemon, detached):
+    id = detached("sh", "-c", "echo out >/dev/stdout && echo err >/dev/stderr", user="nobody")
+    assert wait(daemon, id)["code"] == 0
+    assert text_of(records(daemon, id), "stdout") == "out\n"
+    assert text_of(records(daemon, id), "stderr") == "err\n"
+
+
 def test_input_is_the_null_device(daemon, detached):
     id = detached("sh", "-c", "cat; readlink /proc/self/fd/0")
     wait(daemon, id)

@@ -569,7 +569,7 @@ Test(relay, pipes)
         RingRecord r;
 
         make_ring(4096);
-        cr_assert_eq(relay_open_pipes(&relay, stdio), 0);
+        cr_assert_eq(relay_open_pipes(&relay, stdio, getuid()), 0);
         cr_expect_lt(stdio[0], 0);
         cr_assert_eq(write(stdio[1], "out", 3), 3);
         settle();
@@ -593,7 +593,7 @@ Test(relay, one_of_them_was_given)
         int stdio[3] = { -EBADF, 77, -EBADF };
 
         make_ring(4096);
-        cr_assert_eq(relay_open_pipes(&relay, stdio), 0);
+        cr_assert_eq(relay_open_pipes(&relay, stdio, getuid()), 0);
         cr_expect_eq(stdio[1], 77);
         cr_expect_geq(stdio[2], 0);
         cr_expect_lt(relay.sources[RING_STDOUT - 1], 0);
@@ -608,7 +608,7 @@ Test(relay, nothing_is_kept)
         for (uint64_t size = 0; size <= 256; size += 256) {
                 stdio[1] = stdio[2] = -EBADF;
                 make_ring(size);
-                cr_assert_eq(relay_open_pipes(&relay, stdio), 0);
+                cr_assert_eq(relay_open_pipes(&relay, stdio, getuid()), 0);
                 pid_t pid = fork();
                 if (pid == 0) {
                         for (int i = 0; i < 8; i++)
@@ -634,7 +634,7 @@ Test(relay, drains_what_has_been_printed)
         make_ring(256 * KIB);
         make_terminal();
         memset(text, 'x', sizeof(text));
-        cr_assert_eq(relay_open_pipes(&relay, stdio), 0);
+        cr_assert_eq(relay_open_pipes(&relay, stdio, getuid()), 0);
         cr_assert_eq(write(stdio[1], text, sizeof(text)), sizeof(text));
         cr_assert_eq(write(stdio[2], text, sizeof(text)), sizeof(text));
         cr_assert_eq(write(terminal, text, 3000), 3000);

@@ -38,22 +38,43 @@ static void place_terminal(Init *init, const Job *job, Running *r)
         r->slave = close_fd(r->slave);
 }
 
-static void on_started(Init *init, Job *job, uint64_t id, Running *r)
+/* Nobody would ever take what it asks its terminal, nor know its number: it has failed, and ends. */
+static bool end_untold(Init *init, uint64_t id, const Running *r, int error, Failure *f)
+{
+        EventExited e = { .header = ORDER_INIT(EVENT_EXITED, id),
+                          .status = SIGKILL,
+                          .monotonic_usec = now_usec(CLOCK_MONOTONIC) };
+
+        (void)kill(-r->group, SIGKILL);
+        ring_ended(&init->ring, &e);
+        return fail(f, STEP_TERMINAL, 0, error);
+}
+
+static bool tell_started(Init *init, uint64_t id, Running *r, Failure *f)
 {
         EventStarted e = { .header = ORDER_INIT(EVENT_STARTED, id),
                            .pid = (uint32_t)r->group,
+                           .has_master = r->master >= 0,
                            .monotonic_usec = now_usec(CLOCK_MONOTONIC) };
+        _cleanup_close_ int master = TAKE_FD(r->master);
+        int sent;
 
+        ring_started(&init->ring, id, e.monotonic_usec);
+        sent = event_send(init, &e, sizeof(e), &master, e.has_master);
+        return sent >= 0 || end_untold(init, id, r, sent, f);
+}
+
+static bool on_started(Init *init, Job *job, uint64_t id, Running *r, Failure *f)
+{
+        place_terminal(init, job, r);
+        if (!tell_started(init, id, r, f))
+                return false;
         init->commands[init->n_commands++] = (Command){ .id = id,
                                                         .pid = r->pid,
                                                         .group = r->group,
                                                         .lifeline = TAKE_FD(job->lifeline),
                                                         .is_main = job->order.flags & SPAWN_MAIN };
-        place_terminal(init, job, r);
-        e.has_master = r->master >= 0;
-        ring_started(&init->ring, id, e.monotonic_usec);
-        event_send(init, &e, sizeof(e), &r->master, e.has_master);
-        r->master = close_fd(r->master);
+        return true;
 }
 
 void commands_start(Init *init, OrderMessage *m)
@@ -63,11 +84,9 @@ void commands_start(Init *init, OrderMessage *m)
         Running running;
         Failure f;
         bool ok = job_parse(m, init->only_id, &job, &f) && prepare(init, &job, &f) &&
-                  spawn(init, &job, &running, &f);
+                  spawn(init, &job, &running, &f) && on_started(init, &job, id, &running, &f);
 
-        if (ok)
-                on_started(init, &job, id, &running);
-        else
+        if (!ok)
                 event_send_failed(init, id, &f);
         job_done(&job);
         if (!ok && (job.order.flags & SPAWN_MAIN))
@@ -194,7 +213,7 @@ static void on_exit_of(Init *init, Command *c, int status, const struct rusage *
                 end_all();
         e.is_last = is_main && !init->ring.size;
         ring_ended(&init->ring, &e);
-        event_send(init, &e, sizeof(e), NULL, 0);
+        (void)event_send(init, &e, sizeof(e), NULL, 0);
         if (!is_main)
                 return;
         let_viewers_read(init);

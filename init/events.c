@@ -3,13 +3,14 @@
 
 #include "init.h"
 
-/* When nobody holds the session any more, sending fails, and the loop will see it. */
-void event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds)
+int event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds)
 {
         struct pollfd p = { .fd = init->control, .events = POLLOUT };
+        int r;
 
-        while (order_send(init->control, event, size, NULL, 0, fds, n_fds) == -EAGAIN)
+        while ((r = order_send(init->control, event, size, NULL, 0, fds, n_fds)) == -EAGAIN)
                 (void)poll(&p, 1, -1);
+        return r;
 }
 
 void event_send_failed(const Init *init, uint64_t command, const Failure *f)
@@ -19,7 +20,7 @@ void event_send_failed(const Init *init, uint64_t command, const Failure *f)
                           .index = f->index,
                           .error = f->error };
 
-        event_send(init, &e, sizeof(e), NULL, 0);
+        (void)event_send(init, &e, sizeof(e), NULL, 0);
 }
 
 /* The daemon may be stopped and the socket full: nobody waits for the last words, for they are in the ring.

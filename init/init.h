@@ -48,8 +48,10 @@ static inline bool fail(Failure *f, Step step, uint32_t index, int error)
         return false;
 }
 
-/* events.c: each waits until there is room for it, for a daemon that is stopped has to hear of it later. */
-void event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds);
+/* events.c: each waits until there is room for it, for a daemon that is stopped has to hear of it later. It
+ * fails where nobody holds the session any more, which the loop will see, and with descriptors, of which the
+ * kernel lets only so many be on their way (-ETOOMANYREFS, unix(7)). */
+int event_send(const Init *init, void *event, size_t size, const int *fds, size_t n_fds);
 void event_send_failed(const Init *init, uint64_t command, const Failure *f);
 _noreturn_ void event_end(Init *init, EndReason reason);
 

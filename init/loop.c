@@ -92,7 +92,7 @@ static void tell_of_output(Init *init)
         if (!init->watched || init->ring.head == init->watched_head)
                 return;
         init->watched = false;
-        event_send(init, &e, sizeof(e), NULL, 0);
+        (void)event_send(init, &e, sizeof(e), NULL, 0);
 }
 
 void loop_once(Init *init)

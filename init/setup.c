@@ -121,7 +121,7 @@ static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
         if (!reduce_capabilities(init, f) || !check_session(init, &hello, f) ||
             !install_filters(&hello, m->fds[0], f))
                 return false;
-        event_send(init, &reply, sizeof(reply), NULL, 0);
+        (void)event_send(init, &reply, sizeof(reply), NULL, 0);
         return true;
 }
 

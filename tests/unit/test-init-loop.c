@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "caps.h"
 #include "init.h"
 
 bool profile_check(const Init *init, const Job *job, Failure *f)
@@ -37,6 +38,7 @@ int user_resolve(const char *spec, User *ret)
 static int control = -EBADF; /* the daemon's end */
 static int memfd = -EBADF;
 static pid_t session;
+static bool is_bound; /* by the kernel's limit on descriptors on their way */
 
 static bool make_dev(void)
 {
@@ -46,6 +48,17 @@ static bool make_dev(void)
                mknod("/dev/tty", S_IFCHR | 0666, makedev(5, 0)) == 0 && mkdir("/dev/pts", 0755) == 0 &&
                mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666") == 0 &&
                mount("proc", "/proc", "proc", 0, NULL) == 0;
+}
+
+/* As it is in a session: without the capabilities that know no such limit. */
+static void bind_by_limits(void)
+{
+        struct rlimit l;
+
+        getrlimit(RLIMIT_NOFILE, &l);
+        l.rlim_cur = 64;
+        if (setrlimit(RLIMIT_NOFILE, &l) < 0 || caps_set(PROFILE_INIT_CAPS) < 0)
+                _exit(91);
 }
 
 static _noreturn_ void run_init(int fd)
@@ -74,6 +87,8 @@ static _noreturn_ void run_init(int fd)
                         &(struct sock_fprog){ 1, (struct sock_filter *)&allow });
         relay_init(&init.relay);
         viewers_init(&init.viewers);
+        if (is_bound)
+                bind_by_limits();
         for (;;)
                 loop_once(&init);
 }
@@ -332,6 +347,40 @@ Test(loop, a_terminal_that_is_not_kept)
         cr_expect_geq(last_fd, 0, "its master goes to the daemon");
         expect_read(last_fd, "x\r\n");
         await_exited(1);
+}
+
+static void put_on_the_way(size_t n, int ends[2])
+{
+        OrderHeader o = ORDER_INIT(63, 1);
+        int fds[ORDER_FDS_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                fds[i] = STDERR_FILENO;
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+        for (size_t i = 0; i < n; i += ELEMENTSOF(fds))
+                cr_assert_eq(order_send(ends[0], &o, sizeof(o), NULL, 0, fds, ELEMENTSOF(fds)), 0);
+}
+
+Test(loop, a_terminal_that_cannot_be_handed_over)
+{
+        const EventFailed *f;
+        int ends[2];
+
+        is_bound = true;
+        start_main(SPAWN_RING, "sleep 1000");
+        put_on_the_way(80, ends);
+        SHELL(7, SPAWN_TERMINAL, "trap '' HUP; sleep 1000");
+        f = await(EVENT_FAILED, 7);
+        cr_expect_eq(f->step, STEP_TERMINAL);
+        cr_expect_eq(f->error, ETOOMANYREFS);
+        cr_expect_not(has_event(30), "it has failed, and so does not exit");
+        cr_expect_eq(header()->results[1].flags, RING_STARTED | RING_ENDED);
+        close(ends[0]);
+        close(ends[1]);
+        SHELL(8, SPAWN_TERMINAL, "exit 3");
+        await_started(8);
+        cr_expect_geq(last_fd, 0);
+        cr_expect_eq(await_exited(8), 3 << 8);
 }
 
 /* All of it, though it is much and the viewer began to read late; and nothing goes on meanwhile. */

@@ -52,13 +52,15 @@ static void on_order(Init *init, OrderMessage *m)
                         orders[i].handle(init, m);
 }
 
+/* Nobody but the daemon can send here, and it may be of a later release: what we do not understand at all we
+ * pass over as we do an order that we do not know, for it is no reason to end what runs. */
 static void on_control(Init *init)
 {
         static _Alignas(OrderHeader) char buffer[ORDER_SIZE_MAX];
         OrderMessage m;
         int r = order_receive(init->control, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
 
-        if (r == -EAGAIN || r == -EINTR)
+        if (r == -EAGAIN || r == -EINTR || r == -EBADMSG)
                 return;
         if (r <= 0) /* nobody holds this session any more */
                 _exit(EXIT_SUCCESS);

@@ -614,6 +614,19 @@ Test(loop, orders_of_later_releases)
         cr_expect_eq(await_exited(7), 1 << 8);
 }
 
+Test(loop, what_is_no_order)
+{
+        OrderHeader o = { .type = ORDER_SPAWN, .size = UINT32_MAX, .command = 7 };
+        int out[2], line[2];
+
+        start_main(0, "sleep 1000");
+        cr_assert_eq(send(control, &o, sizeof(o), 0), sizeof(o));
+        cr_assert_eq(send(control, &o, 1, 0), 1);
+        start_exec(7, "exit 1", out, line);
+        await_started(7);
+        cr_expect_eq(await_exited(7), 1 << 8);
+}
+
 Test(loop, a_ring_that_is_none)
 {
         const EventFailed *f;

@@ -331,8 +331,9 @@ struct json_object *fields_format(const Field *table, const void *data)
                 _cleanup_(putp) struct json_object *value = NULL;
 
                 if (kinds[f->kind].format(f, (const char *)data + f->offset, &value) < 0 ||
-                    (value && json_object_object_add(object, f->name, json_object_get(value)) < 0))
+                    (value && json_object_object_add(object, f->name, value) < 0))
                         return NULL;
+                value = NULL; /* it is the object's */
         }
         return TAKE_PTR(object);
 }

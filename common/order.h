@@ -2,9 +2,10 @@
  * events up, over one SOCK_SEQPACKET socketpair. Plain structures in this machine's layout; a message is a
  * header, its structure and, for some, a blob of strings. Descriptors come with the message that names them.
  *
- * A session outlives upgrades of the daemon, so both sides begin with a hello that carries the version and
- * the sizes of the structures. A structure only ever grows at its end: what a sender did not know is zero at
- * the receiver (order_receive pads), and a receiver ignores what it does not know.
+ * A session outlives upgrades of the daemon, so both sides begin with a hello that carries the version. A
+ * structure only ever grows at its end (but the hello, which no later daemon sends: it may change with the
+ * version): what a sender did not know is zero at the receiver (order_copy pads), and a receiver ignores
+ * what it does not know.
  *
  * Knows libc and nothing else: it is linked into nsroot-init. */
 #pragma once
@@ -14,7 +15,7 @@
 #include "base.h"
 #include "profile.h"
 
-#define ORDER_VERSION  3u
+#define ORDER_VERSION  4u
 /* A Varlink message's strings fit with room to spare, and the kernel's default socket buffer (wmem_max)
  * takes it. */
 #define ORDER_SIZE_MAX (320 * 1024)
@@ -150,15 +151,13 @@ typedef struct OrderGo {
 typedef struct OrderHello {
         OrderHeader header;
         uint32_t version;
-        uint32_t spawn_size, signal_size, exited_size;
         uint32_t filter_count[PROFILE_SECCOMP_FILTERS]; /* instructions; one after the other in the memfd
                                                            that comes along */
         uint32_t read_only;                             /* the root is */
         uint32_t plain_root;                            /* it is a tmpfs, and no overlay */
-        uint64_t daemon_namespaces[ORDER_NAMESPACES];   /* st_ino of the daemon's own: none may be the
-                                                           session's */
         uint32_t only_id; /* 0: it has a user namespace; else it has none, and this one uid and gid */
-        uint32_t unused;
+        uint64_t daemon_namespaces[ORDER_NAMESPACES]; /* st_ino of the daemon's own: none may be the
+                                                         session's */
 } OrderHello;
 
 typedef enum SpawnFlag {

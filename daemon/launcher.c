@@ -182,11 +182,7 @@ int launcher_new(const char *init_path, Launcher **ret)
         *l = (Launcher){ .init_fd = -EBADF,
                          .filters_fd = -EBADF,
                          .processors = processors < 1 ? 1 : (unsigned)processors };
-        l->hello = (OrderHello){ .header = ORDER_INIT(ORDER_HELLO, 0),
-                                 .version = ORDER_VERSION,
-                                 .spawn_size = sizeof(OrderSpawn),
-                                 .signal_size = sizeof(OrderSignal),
-                                 .exited_size = sizeof(EventExited) };
+        l->hello = (OrderHello){ .header = ORDER_INIT(ORDER_HELLO, 0), .version = ORDER_VERSION };
         r = load_init(l, init_path);
         if (r >= 0)
                 r = load_filters(l);

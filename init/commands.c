@@ -34,7 +34,7 @@ static void place_terminal(Init *init, const Job *job, Running *r)
         uint32_t kept = SPAWN_MAIN | SPAWN_CAPTURE;
 
         if (r->master >= 0 && (job->order.flags & kept) == kept)
-                (void)relay_take_terminal(&init->relay, TAKE_FD(r->master), TAKE_FD(r->slave));
+                relay_take_terminal(&init->relay, TAKE_FD(r->master), TAKE_FD(r->slave));
         r->slave = close_fd(r->slave);
 }
 

@@ -19,9 +19,8 @@ typedef struct Command {
 } Command;
 
 typedef struct Init {
-        int control; /* the order socket */
-        int signals; /* a signalfd of SIGCHLD and SIGTERM */
-        bool read_only;
+        int control;      /* the order socket */
+        int signals;      /* a signalfd of SIGCHLD and SIGTERM */
         uint32_t only_id; /* 0: a user namespace is the session's; else none, and this is its one uid and gid
                            */
         uint64_t inherited_filters;

@@ -17,8 +17,8 @@ void relay_init(Relay *r);
 /* Makes a pipe of that owner's for each of standard output and error that is -EBADF and puts its write end
  * there. */
 int relay_open_pipes(Relay *r, int stdio[3], uid_t owner);
-/* Takes both ends of a terminal, also on failure. */
-int relay_take_terminal(Relay *r, int master, int slave);
+/* Takes both ends of a terminal. */
+void relay_take_terminal(Relay *r, int master, int slave);
 
 void relay_poll(Relay *r, Polls *polls);
 void relay_dispatch(Relay *r, const Polls *polls, Ring *ring);

@@ -52,7 +52,7 @@ static void make_terminal(void)
         cfmakeraw(&t);
         cr_assert_eq(tcsetattr(slave, TCSANOW, &t), 0);
         terminal = dup(slave);
-        cr_assert_eq(relay_take_terminal(&relay, master, slave), 0);
+        relay_take_terminal(&relay, master, slave);
 }
 
 /* One turn of the loop; false: nothing happened for so long. */

@@ -1,5 +1,6 @@
 /* See keeper.h. A command's orphans come here and not to PID 1, also those that made themselves process
- * sessions of their own: so none can get away from its lifeline. Inherited from nsroot-init: its
+ * sessions of their own: so none gets away from its lifeline by that. Who kills this process, as any other
+ * in its session can be killed, lets them go (init ends the command then). Inherited from nsroot-init: its
  * capabilities, and that nobody traces it. */
 #include "keeper.h"
 

@@ -5,7 +5,7 @@
 
 #include "base.h"
 
-#define POLLS_MAX 320 /* all commands, sources and viewers there may be, and two more */
+#define POLLS_MAX 320 /* room for all commands, sources and viewers there may be, and two: see init.h */
 
 typedef struct Polls {
         struct pollfd fds[POLLS_MAX];

@@ -77,13 +77,14 @@ static bool is_from_outside(const struct signalfd_siginfo *info)
         return info->ssi_code == SI_USER && info->ssi_pid == 0;
 }
 
+/* One a turn: there may be no end of those from inside. */
 static void on_signals(Init *init)
 {
         struct signalfd_siginfo info;
 
-        while (read(init->signals, &info, sizeof(info)) == sizeof(info))
-                if (info.ssi_signo == SIGTERM && is_from_outside(&info))
-                        event_end(init, END_TERMINATED);
+        if (read(init->signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo == SIGTERM &&
+            is_from_outside(&info))
+                event_end(init, END_TERMINATED);
         commands_reap(init);
 }
 

@@ -70,6 +70,12 @@ static inline void closep(int *fd)
         close_fd(*fd);
 }
 
+/* What a system call said, as our functions say it. */
+static inline int result_of(long r)
+{
+        return r < 0 ? -errno : 0;
+}
+
 /* A set of descriptors with one owner: those that came or go with one message. */
 #define FDS_MAX 64
 typedef struct Fds {

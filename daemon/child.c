@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "caps.h"
+#include "number.h"
 
 typedef struct Child {
         const ChildPlan *plan;
@@ -33,14 +34,9 @@ typedef struct Child {
 #define STAGE        "../../"
 #define STORAGE      "../"
 
-static int check(long r)
-{
-        return r < 0 ? -errno : 0;
-}
-
 static int attach(int tree, const char *to)
 {
-        int r = check(move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));
+        int r = result_of(move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));
 
         close(tree);
         return r;
@@ -50,7 +46,7 @@ static int attach(int tree, const char *to)
  * mount(2), which needs no mount namespace for the copy. */
 static int bind_plain(const char *from, const char *to)
 {
-        return check(mount(from, to, NULL, MS_BIND, NULL));
+        return result_of(mount(from, to, NULL, MS_BIND, NULL));
 }
 
 /* The same where `to` is the root's: no link of that is followed. */
@@ -101,7 +97,7 @@ static int do_cgroup(Child *c)
                         return -errno;
                 close(c->group);
         }
-        return check(unshare(CLONE_NEWCGROUP));
+        return result_of(unshare(CLONE_NEWCGROUP));
 }
 
 /* The plain system calls: the C library's would tell threads that are not here. */
@@ -133,7 +129,7 @@ static int do_process(Child *c)
 
 static int do_private(Child *c)
 {
-        return check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+        return result_of(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
 static int do_storage(Child *c)
@@ -145,7 +141,7 @@ static int do_storage(Child *c)
         for (size_t i = 0; i < ELEMENTSOF(directories); i++)
                 if (mkdir(directories[i], 0755) < 0)
                         return -errno;
-        return check(chmod("tmp", 01777));
+        return result_of(chmod("tmp", 01777));
 }
 
 static int do_lower(Child *c)
@@ -162,20 +158,20 @@ static int do_overlay(Child *c)
                                  : "lowerdir=lower,upperdir=upper,workdir=work,userxattr";
 
         if (c->plan->plain_root) /* a copy of the session's own already */
-                return check(chdir("lower"));
+                return result_of(chdir("lower"));
         if (mount("nsroot", "root", "overlay", COMMON_FLAGS | (ro ? MS_RDONLY : 0), options) < 0)
                 return -errno;
-        return check(chdir("root"));
+        return result_of(chdir("root"));
 }
 
 static int do_proc(Child *c)
 {
-        return check(mount("proc", "proc", "proc", STRICT_FLAGS, NULL));
+        return result_of(mount("proc", "proc", "proc", STRICT_FLAGS, NULL));
 }
 
 static int do_sys(Child *c)
 {
-        return check(mount("sysfs", "sys", "sysfs", STRICT_FLAGS | MS_RDONLY, NULL));
+        return result_of(mount("sysfs", "sys", "sysfs", STRICT_FLAGS | MS_RDONLY, NULL));
 }
 
 static int do_dev(Child *c)
@@ -198,7 +194,7 @@ static int do_nodes(Child *c)
 #undef X
         for (c->index = 0; c->index < ELEMENTSOF(nodes); c->index++) {
                 const char *to = nodes[c->index][1];
-                int r = check(mknod(to, S_IFREG | 0666, 0));
+                int r = result_of(mknod(to, S_IFREG | 0666, 0));
 
                 r = r < 0 ? r : bind_plain(nodes[c->index][0], to);
                 if (r < 0)
@@ -220,17 +216,17 @@ static int do_links(Child *c)
 
 static int do_pts(Child *c)
 {
-        return check(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, c->plan->pts));
+        return result_of(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, c->plan->pts));
 }
 
 static int do_shm(Child *c)
 {
-        return check(mount("shm", "dev/shm", "tmpfs", STRICT_FLAGS, c->plan->shm));
+        return result_of(mount("shm", "dev/shm", "tmpfs", STRICT_FLAGS, c->plan->shm));
 }
 
 static int do_mqueue(Child *c)
 {
-        return check(mount("mqueue", "dev/mqueue", "mqueue", STRICT_FLAGS, NULL));
+        return result_of(mount("mqueue", "dev/mqueue", "mqueue", STRICT_FLAGS, NULL));
 }
 
 /* From the session's one storage, so that one limit holds for all it writes. */
@@ -272,22 +268,15 @@ static int do_masks(Child *c)
         return 0;
 }
 
-/* "sys/…/cpu12/thermal_throttle" for 12, without the C library's formatting. */
+/* "sys/…/cpu12/thermal_throttle" for 12. */
 static void cpu_mask_path(char *ret, unsigned cpu)
 {
-        char digits[12], *d = digits + sizeof(digits);
-        char *end = stpcpy(ret, PROFILE_CPU_MASK_PREFIX + 1);
-
-        *--d = '\0';
-        do
-                *--d = (char)('0' + cpu % 10);
-        while (cpu /= 10);
-        stpcpy(stpcpy(end, d), PROFILE_CPU_MASK_SUFFIX);
+        stpcpy(put_number(stpcpy(ret, PROFILE_CPU_MASK_PREFIX + 1), cpu), PROFILE_CPU_MASK_SUFFIX);
 }
 
 static int do_cpu_masks(Child *c)
 {
-        char path[sizeof(PROFILE_CPU_MASK_PREFIX PROFILE_CPU_MASK_SUFFIX) + 12];
+        char path[sizeof(PROFILE_CPU_MASK_PREFIX PROFILE_CPU_MASK_SUFFIX) + NUMBER_MAX];
 
         for (c->index = 0; c->index < c->plan->processors; c->index++) {
                 cpu_mask_path(path, c->index);
@@ -344,14 +333,14 @@ static int do_read_only(Child *c)
  * needed. */
 static int do_pivot(Child *c)
 {
-        return check(syscall(SYS_pivot_root, ".", "."));
+        return result_of(syscall(SYS_pivot_root, ".", "."));
 }
 
 static int do_detach(Child *c)
 {
         if (umount2(".", MNT_DETACH) < 0)
                 return -errno;
-        return check(chdir("/"));
+        return result_of(chdir("/"));
 }
 
 /* What a session without a user namespace writes has to be its user's: root there is the host's, as we are
@@ -379,14 +368,14 @@ static int do_loopback(Child *c)
 
         if (fd < 0)
                 return -errno;
-        r = check(ioctl(fd, SIOCSIFFLAGS, &request));
+        r = result_of(ioctl(fd, SIOCSIFFLAGS, &request));
         close(fd);
         return r;
 }
 
 static int do_hostname(Child *c)
 {
-        return check(sethostname(c->plan->hostname, strlen(c->plan->hostname)));
+        return result_of(sethostname(c->plan->hostname, strlen(c->plan->hostname)));
 }
 
 /* Without a user namespace we are the host's root up to here, and nobody in particular from here on. The
@@ -410,7 +399,7 @@ static int do_init(Child *c)
         static char name[] = "nsroot-init";
         char *argv[] = { name, NULL }, *envp[] = { NULL };
 
-        return check(syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH));
+        return result_of(syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH));
 }
 
 /* The table is the daemon's own until here. What lies above last_fd is not copied, and so not closed either:

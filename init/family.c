@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "text.h"
+#include "number.h"
 
 /* Of generations below each other, for each holds two descriptors while it is looked at. Those below become
  * the caller's children when those above are dead, and are seen the next time. */

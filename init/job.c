@@ -1,7 +1,7 @@
 /* An order to spawn, taken apart: strings, environment, user, descriptors. The daemon made it, but what is
  * in it came from a client: nothing is believed that is not within the message. */
 #include "init.h"
-#include "text.h"
+#include "number.h"
 
 /* The string at *cursor, which moves behind its NUL; NULL where there is none within the blob. */
 static char *next_string(const char **cursor, const char *end)

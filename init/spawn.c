@@ -32,11 +32,6 @@ typedef struct Report {
         Failure failure;
 } Report;
 
-static int check(long r)
-{
-        return r < 0 ? -errno : 0;
-}
-
 static int do_session(Spawn *s)
 {
         if (setsid() < 0)
@@ -53,7 +48,7 @@ static int do_stdio(Spawn *s)
         for (int i = 0; i < 3; i++)
                 if (s->job->stdio[i] >= 0 && dup2(s->job->stdio[i], i) < 0)
                         return -errno;
-        return check(syscall(SYS_close_range, SPAWN_STATUS_FD + 1, ~0U, 0));
+        return result_of(syscall(SYS_close_range, SPAWN_STATUS_FD + 1, ~0U, 0));
 }
 
 static int do_limits(Spawn *s)
@@ -84,9 +79,9 @@ static int do_securebits(Spawn *s)
 {
         if (is_bound(s))
                 return 0;
-        return check(prctl(PR_SET_SECUREBITS,
-                           s->job->user.uid == 0 ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER, 0, 0,
-                           0));
+        return result_of(prctl(PR_SET_SECUREBITS,
+                               s->job->user.uid == 0 ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER, 0,
+                               0, 0));
 }
 
 static int do_become(Spawn *s)
@@ -159,7 +154,7 @@ static int do_exec(Spawn *s)
         if (!argv[0][0])
                 return -ENOENT;
         if (strchr(argv[0], '/'))
-                return check(execve(argv[0], argv, envp));
+                return result_of(execve(argv[0], argv, envp));
         return search(s->job->path ? s->job->path : "/bin:/usr/bin", argv, envp);
 }
 

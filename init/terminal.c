@@ -7,12 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "text.h"
-
-static int check(long r)
-{
-        return r < 0 ? -errno : 0;
-}
+#include "number.h"
 
 /* /dev/console is the first command's terminal, as login shells and loggers expect of a machine's. */
 static void link_console(int master)
@@ -77,6 +72,6 @@ int terminal_make_controlling(const int stdio[3])
 {
         for (int i = 0; i < 3; i++)
                 if (stdio[i] >= 0 && isatty(stdio[i]))
-                        return check(ioctl(stdio[i], TIOCSCTTY, 0));
+                        return result_of(ioctl(stdio[i], TIOCSCTTY, 0));
         return -ENOTTY;
 }

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "text.h"
+#include "number.h"
 
 #define NOTICE_BEGIN "\r\n[nsrootd: "
 #define NOTICE_END   " bytes were lost here]\r\n"

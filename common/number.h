@@ -1,4 +1,4 @@
-/* Text without stdio. */
+/* Numbers as text, without stdio, for what runs where there is none. Knows libc and nothing else. */
 #pragma once
 
 #include "base.h"

@@ -1,5 +1,5 @@
-/* See text.h. */
-#include "text.h"
+/* See number.h. */
+#include "number.h"
 
 char *put_number(char *to, uint64_t n)
 {

@@ -156,7 +156,7 @@ def test_a_reload_throws_them_away(make):
     ready = settled(d)
     d.configure(f"[Limits]\nStorageMax=9M\n{pool(SlotsPerUser=8)}")
     call(d.socket, "io.systemd.service.Reload")
-    assert not ready & waiting(d)
+    assert until(lambda: not ready & waiting(d))
     assert "9216" in d.run("df", "-k", "/").stdout
 
 

@@ -416,6 +416,11 @@ bool launcher_has_place(Launcher *l, uid_t owner)
         return find_place(l, owner) >= 0;
 }
 
+bool launcher_has_userns(const Launcher *l)
+{
+        return l->obstacle == USERNS_NO_OBSTACLE;
+}
+
 /* Which place it is. */
 static int prepare_child(Launcher *l, Launch *launch, int control)
 {

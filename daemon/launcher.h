@@ -41,6 +41,7 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
 /* Whether one more of owner's can be started now. If not, too many of them have not had a moment of
  * processor time yet: launcher_start fails with STEP_CLONE and EAGAIN then. */
 bool launcher_has_place(Launcher *l, uid_t owner);
+bool launcher_has_userns(const Launcher *l); /* the last time */
 /* Lets go of what children needed for their first act, of those that have done it: whenever one has shown
  * that it lives. */
 void launcher_sweep(Launcher *l);

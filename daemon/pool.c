@@ -44,6 +44,7 @@ struct Shelf {
 struct Pool {
         const SessionHost *host;
         Shelf *shelves;
+        bool with_userns; /* how those that wait were made */
         sd_event_source *refill, *tidy;
 };
 
@@ -203,6 +204,23 @@ static Shelf *find_emptiest(const Pool *p)
         return found;
 }
 
+static void empty_shelves(Pool *p)
+{
+        for (Shelf *shelf = p->shelves; shelf; shelf = shelf->next)
+                while (shelf->slots)
+                        slot_free(shelf->slots);
+}
+
+/* Whether there are user namespaces can change at any time, and is seen at the next clone. */
+static void follow_userns(Pool *p)
+{
+        bool now = launcher_has_userns(p->host->launcher);
+
+        if (p->with_userns != now)
+                empty_shelves(p);
+        p->with_userns = now;
+}
+
 /* What cannot be made is made cold, and that says why; what only has to wait is made later. */
 static void add_one(Shelf *shelf)
 {
@@ -212,9 +230,12 @@ static void add_one(Shelf *shelf)
 
         if (!launcher_has_place(shelf->pool->host->launcher, shelf->owner))
                 return;
-        if (prepared_new(shelf->pool->host, &wanted, &prepared, &f) < 0)
+        if (prepared_new(shelf->pool->host, &wanted, &prepared, &f) < 0) {
                 shelf->wanted = 0;
-        else if (add_slot(shelf, prepared) < 0)
+                return;
+        }
+        follow_userns(shelf->pool);
+        if (add_slot(shelf, prepared) < 0)
                 prepared_free(shelf->pool->host, prepared);
 }
 
@@ -319,6 +340,7 @@ Prepared *pool_take(Pool *p, const Wanted *wanted)
 {
         Shelf *shelf = is_special(wanted) ? NULL : find_shelf(p, wanted);
 
+        follow_userns(p);
         while (shelf && shelf->slots) {
                 Slot *slot = shelf->slots;
 

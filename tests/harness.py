@@ -173,11 +173,11 @@ class Daemon:
             self.client.chmod(0o755)
 
     def configure(self, config_text):
-        """Writes the configuration; the busybox root comes from this machine's own file, and how many sessions are kept
-        ready from NSROOT_TEST_SLOTS, unless the text says else."""
+        """Writes the configuration; unless the text says else, the busybox root comes from this machine's own file, and
+        NSROOT_TEST_SLOTS sessions of each user are kept ready, for a second: what tests look for afterwards is nothing."""
         root = "" if "[Root busybox]" in config_text else BUSYBOX
         slots = os.environ.get("NSROOT_TEST_SLOTS")
-        pool = f"\n[Pool]\nSlotsPerUser={slots}\n" if slots and "[Pool]" not in config_text else ""
+        pool = f"\n[Pool]\nSlotsPerUser={slots}\nIdleTimeout=1s\n" if slots and "[Pool]" not in config_text else ""
         self.config.write_text(root + config_text + pool)
 
     def command(self):

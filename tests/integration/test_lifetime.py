@@ -17,6 +17,7 @@ import pytest
 
 import harness
 from harness import OTHER, USER, Running, still_there, until
+from varlink import Connection
 
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
 PROMPTLY = 2  # seconds, from design: what is left after a stop, or a kill of whoever holds the session
@@ -77,6 +78,18 @@ def test_a_session_that_ignores_every_signal_ends_with_its_client(session):
     deaf = session("trap '' TERM HUP INT QUIT; while :; do sleep 1; done")
     deaf.client.kill()
     assert until(deaf.gone, PROMPTLY)
+
+
+def test_when_the_result_is_told_nothing_runs_any_more(daemon):
+    """So many that their end takes a while, and are children of the session's init by then."""
+    script = "i=0; while [ $i -lt 400 ]; do setsid sleep 600 & i=$((i + 1)); done; exit 3"
+    with Connection(daemon.socket, USER) as c:
+        for _ in range(5):
+            replies = c.stream("org.nsroot.session.Run", {"arguments": ["sh", "-c", script]})
+            init = next(replies)["session"]["leader"]["pid"]
+            assert next(replies)["session"]["result"]["code"] == 3
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                assert pathlib.Path(f"/proc/{init}/task/{init}/children").read_text() == ""
 
 
 def test_a_stopped_session_ends_with_its_client(daemon, session):

@@ -103,12 +103,12 @@ def test_it_changes_with_the_sysctl_while_the_daemon_runs(fresh_daemon):
     before = detach(daemon, "sleep", "600")
     assert daemon.run("id").stdout == "uid=0(root) gid=0(root)\n"
     allow(daemon, 0)
-    assert re.fullmatch(r"uid=(\d+) gid=\1\n", daemon.run("id").stdout)
+    assert until(lambda: re.fullmatch(r"uid=(\d+) gid=\1\n", daemon.run("id").stdout)), "one may have been ready"
     assert "127.0.0.1" in daemon.run("ip", "addr").stdout
     assert daemon.call("org.nsroot.session.Describe")["parameters"]["host"]["userNamespaces"] is False
     assert daemon.ctl("exec", before, "--", "id", "-u").stdout == "0\n", "what runs stays as it is"
     allow(daemon, 100)
-    assert daemon.run("id").stdout == "uid=0(root) gid=0(root)\n"
+    assert until(lambda: daemon.run("id").stdout == "uid=0(root) gid=0(root)\n")
     assert daemon.call("org.nsroot.session.Describe")["parameters"]["host"]["userNamespaces"] is True
     log = daemon.log_text()
     assert log.count("There are no user namespaces") == log.count("There are user namespaces again") == 1

@@ -306,6 +306,9 @@ class Daemon:
         """The daemon's descendants: {pid: its start time}. A recycled pid has another start time."""
         return descendants(self.pid)
 
+    def keeps_nobody_ready(self):
+        return all(root["warm"] == 0 for root in self.call("org.nsroot.root.List")["parameters"]["roots"])
+
     def commands(self, name):
         """States (R, S, T…) of the daemon's descendants of that name: what runs in its sessions."""
         return [state for pid in self.processes() for comm, state in [comm_and_state(pid)] if comm == name]

@@ -44,8 +44,9 @@ def partials(daemon):
 
 
 def root_of(daemon):
+    """But for how many sessions are ready in it: that changes by itself."""
     [root] = daemon.call(ROOT + "List", {"name": "busybox"})["parameters"]["roots"]
-    return root
+    return {key: value for key, value in root.items() if key != "warm"}
 
 
 def fetchers(daemon):

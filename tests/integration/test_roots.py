@@ -80,7 +80,7 @@ def test_progress(fresh_daemon, server):
     assert sorted(states, key=order.index) == states and set(states) == set(order)
     half = [r["parameters"] for r in replies if r["parameters"]["state"] == "downloading"]
     assert half[0]["totalBytes"] == len(BUSYBOX) and half[0]["doneBytes"] <= len(BUSYBOX)
-    assert replies[-1]["parameters"]["root"] == root_of(d)
+    assert replies[-1]["parameters"]["root"] == {**root_of(d), "warm": 0}
 
 
 def test_pull_of_what_is_there_answers_at_once(fresh_daemon, server):

@@ -306,8 +306,11 @@ class Daemon:
         """The daemon's descendants: {pid: its start time}. A recycled pid has another start time."""
         return descendants(self.pid)
 
-    def keeps_nobody_ready(self):
-        return all(root["warm"] == 0 for root in self.call("org.nsroot.root.List")["parameters"]["roots"])
+    def cool(self):
+        """Waits until no session is kept ready; after a start, the next is made a moment later."""
+        time.sleep(0.1)
+        roots = lambda: self.call("org.nsroot.root.List")["parameters"]["roots"]
+        assert until(lambda: not any(root["warm"] for root in roots()))
 
     def commands(self, name):
         """States (R, S, T…) of the daemon's descendants of that name: what runs in its sessions."""

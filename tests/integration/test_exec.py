@@ -176,7 +176,7 @@ def can_start(command):
 def at_rest(daemon):
     """How many descriptors and processes it has, once that does not change any more."""
     seen = []
-    assert until(daemon.keeps_nobody_ready)
+    daemon.cool()
     until(lambda: seen.append((daemon.fd_count(), len(daemon.processes()))) or seen[-5:].count(seen[-1]) == 5, every=0.1)
     return seen[-1]
 

@@ -143,7 +143,7 @@ def test_so_is_all_of_a_session_seen_from_outside(daemon, running):
     """Also nsroot-init and a keeper, which elsewhere can do more than what they run."""
     command = Command(daemon, running("sleep", "600").id, "sleep", "601")
     command.started()
-    assert until(daemon.keeps_nobody_ready)
+    daemon.cool()
     found = daemon.processes()
     assert len(found) == 4
     seen = [status_of(pid) for pid in found]
@@ -267,7 +267,7 @@ def test_a_setuid_program_gains_nothing(fresh_daemon):
     """Neither one that is made inside nor one of the cached root."""
     daemon = fresh_daemon(wrapper=NO_NAMESPACES)
     assert daemon.run("true").returncode == 0
-    assert until(daemon.keeps_nobody_ready), "it would have a copy of before"
+    daemon.cool()  # what is ready has a copy of before
     programs = list(daemon.state_dir.glob("roots/*/bin/busybox"))
     assert programs and all(p.stat().st_uid == 0 for p in programs)
     for program in programs:

@@ -43,7 +43,7 @@ def ping(daemon, uid=USER):
 def settled_fds(daemon):
     """The number of its descriptors once the connections of earlier tests are gone."""
     counts = []
-    assert until(daemon.keeps_nobody_ready)
+    daemon.cool()
     assert until(lambda: counts.append(daemon.fd_count()) or len(counts) > 5 and len(set(counts[-5:])) == 1, 10)
     return counts[-1]
 

@@ -157,7 +157,7 @@ const ConfigKey config_keys[] = {
         LIMITS("IoWeightPerUser", KEY_COUNT, together.io_weight, "100", 1, 10000,
                .help = "The same of disks, where the kernel shares those by weight (io.cost or BFQ)."),
 
-        POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "0", 0, 64,
+        POOL("SlotsPerUser", KEY_COUNT, pool_slots_per_user, "8", 0, 64,
              .help = "How many sessions are kept ready for a user at most: as many as that user has lately"
                      " started at about the same time. 0: every session is made when it is asked for."),
         POOL("MemoryMax", KEY_SIZE, pool_memory_max, "64M", MIB, ANY,

@@ -9,31 +9,18 @@
 #include "value.h"
 
 typedef struct Options {
-        const char *directory, *user;
-        OptionList environment;
-        int terminal; /* TerminalChoice */
+        CommandOptions command;
         bool interactive;
 } Options;
 
-static int add_texts(Command *c, const Options *o, const char *id, char **words)
+static int build_call(Command *c, const Options *o, const char *id, char **words)
 {
         int r = value_add_text(c->parameters, "id", id);
 
         if (r >= 0)
                 r = value_add_texts(c->parameters, "arguments", (const char *const *)words);
-        if (r >= 0 && o->directory)
-                r = value_add_text(c->parameters, "workingDirectory", o->directory);
-        if (r >= 0 && o->user)
-                r = value_add_text(c->parameters, "user", o->user);
-        return r;
-}
-
-static int build_call(Command *c, const Options *o, const char *id, char **words)
-{
-        int r = add_texts(c, o, id, words);
-
         if (r >= 0)
-                r = command_add_environment(c, &o->environment);
+                r = command_add_options(c, &o->command);
         if (r >= 0)
                 r = command_add_lifeline(c);
         if (r >= 0)
@@ -79,7 +66,7 @@ static int run_exec(const Client *client, const void *options, char **operands)
                 return failure_exit("'nsrootctl exec' needs a command: see 'nsrootctl exec --help'");
         r = command_init(&c, client);
         if (r >= 0)
-                r = command_choose_terminal(&c, (TerminalChoice)o->terminal);
+                r = command_choose_terminal(&c, (TerminalChoice)o->command.terminal);
         if (r >= 0)
                 r = build_call(&c, o, operands[0], words);
         if (r >= 0)
@@ -90,12 +77,7 @@ static int run_exec(const Client *client, const void *options, char **operands)
 static const Option verb_options[] = {
         OPTION_ROW_FLAG('i', "interactive", Options, interactive,
                         "changes nothing: standard input is always connected"),
-        COMMAND_OPTIONS_TERMINAL(Options, terminal),
-        OPTION_ROW_LIST('e', "env", "NAME[=VALUE]", Options, environment,
-                        "set a variable, or hand on your own"),
-        OPTION_ROW_TEXT('w', "workdir", "DIR", Options, directory, "where in the root the command starts"),
-        OPTION_ROW_TEXT('u', "user", "USER[:GROUP]", Options, user,
-                        "who in the root it runs as (default: root)"),
+        COMMAND_OPTIONS(Options, command),
         OPTION_ROW_END,
 };
 

@@ -86,36 +86,41 @@ static const struct {
         const char *label, *in, *key;
         char *(*text)(struct json_object *o, const char *key);
 } members[] = {
-        {"Id",            NULL,     "id",               text_of   },
-        { "Name",         NULL,     "name",             text_of   },
-        { "State",        NULL,     NULL,               of_state  },
-        { "Owner",        NULL,     NULL,               of_owner  },
-        { "Root",         NULL,     "root",             text_of   },
-        { "Command",      NULL,     NULL,               of_command},
-        { "User",         NULL,     "user",             text_of   },
-        { "Hostname",     NULL,     "hostname",         text_of   },
-        { "Network",      NULL,     "network",          text_of   },
-        { "Read-only",    NULL,     "readOnly",         yes_or_no },
-        { "Terminal",     NULL,     "terminal",         yes_or_no },
-        { "Detached",     NULL,     "detached",         yes_or_no },
-        { "Started",      NULL,     "startTimestamp",   time_of   },
-        { "Ended",        NULL,     "exitTimestamp",    time_of   },
-        { "Leader",       NULL,     "leader",           pid_of    },
-        { "Cgroup",       NULL,     "controlGroup",     text_of   },
-        { "Memory limit", "limits", "memoryMaxBytes",   size_of   },
-        { "Task limit",   "limits", "tasksMax",         number_of },
-        { "CPU limit",    "limits", "cpuQuotaPercent",  number_of },
-        { "CPU time max", "limits", "cpuTimeMaxUSec",   seconds_of},
-        { "Storage max",  "limits", "storageMaxBytes",  size_of   },
-        { "Inodes max",   "limits", "storageMaxInodes", number_of },
-        { "File max",     "limits", "fileSizeMaxBytes", size_of   },
-        { "Open files",   "limits", "openFilesMax",     number_of },
-        { "Time limit",   "limits", "runtimeMaxUSec",   seconds_of},
-        { "Wall time",    "result", "wallUSec",         seconds_of},
-        { "User time",    "result", "userUSec",         seconds_of},
-        { "System time",  "result", "systemUSec",       seconds_of},
-        { "Memory peak",  "result", "memoryPeakBytes",  size_of   },
-        { "Task peak",    "result", "tasksPeak",        number_of },
+        {"Id",            NULL,     "id",                   text_of   },
+        { "Name",         NULL,     "name",                 text_of   },
+        { "State",        NULL,     NULL,                   of_state  },
+        { "Owner",        NULL,     NULL,                   of_owner  },
+        { "Root",         NULL,     "root",                 text_of   },
+        { "Command",      NULL,     NULL,                   of_command},
+        { "User",         NULL,     "user",                 text_of   },
+        { "Hostname",     NULL,     "hostname",             text_of   },
+        { "Network",      NULL,     "network",              text_of   },
+        { "Read-only",    NULL,     "readOnly",             yes_or_no },
+        { "Terminal",     NULL,     "terminal",             yes_or_no },
+        { "Detached",     NULL,     "detached",             yes_or_no },
+        { "Started",      NULL,     "startTimestamp",       time_of   },
+        { "Ended",        NULL,     "exitTimestamp",        time_of   },
+        { "Leader",       NULL,     "leader",               pid_of    },
+        { "Cgroup",       NULL,     "controlGroup",         text_of   },
+        { "Memory limit", "limits", "memoryMaxBytes",       size_of   },
+        { "Task limit",   "limits", "tasksMax",             number_of },
+        { "CPU limit",    "limits", "cpuQuotaPercent",      number_of },
+        { "CPU weight",   "limits", "cpuWeight",            number_of },
+        { "IO weight",    "limits", "ioWeight",             number_of },
+        { "CPU time max", "limits", "cpuTimeMaxUSec",       seconds_of},
+        { "Storage max",  "limits", "storageMaxBytes",      size_of   },
+        { "Inodes max",   "limits", "storageMaxInodes",     number_of },
+        { "Shm max",      "limits", "sharedMemoryMaxBytes", size_of   },
+        { "File max",     "limits", "fileSizeMaxBytes",     size_of   },
+        { "Open files",   "limits", "openFilesMax",         number_of },
+        { "Processes",    "limits", "processesMax",         number_of },
+        { "Locked max",   "limits", "lockedMemoryMaxBytes", size_of   },
+        { "Time limit",   "limits", "runtimeMaxUSec",       seconds_of},
+        { "Wall time",    "result", "wallUSec",             seconds_of},
+        { "User time",    "result", "userUSec",             seconds_of},
+        { "System time",  "result", "systemUSec",           seconds_of},
+        { "Memory peak",  "result", "memoryPeakBytes",      size_of   },
+        { "Task peak",    "result", "tasksPeak",            number_of },
 };
 
 #define LABEL_WIDTH 14 /* of the longest, with its colon and a blank */
@@ -168,7 +173,7 @@ static int run_inspect(const Client *client, const void *options _unused_, char 
 
                 if (listing_find(client->socket, *operands, &session, &f) < 0)
                         status = failure_say(&f);
-                else if (json_object_array_add(sessions, json_object_get(session)) < 0)
+                else if (value_append(sessions, TAKE_PTR(session)) < 0)
                         return failure_exit("out of memory");
         }
         if (!sessions || print_all(client, sessions) < 0)

@@ -88,12 +88,9 @@ static int print_ids(struct json_object *sessions)
 /* A long list comes in several replies. */
 static int collect(struct json_object *reply, void *userdata, Failure *f)
 {
-        struct json_object *sessions = userdata, *part = value_array(reply, "sessions");
+        int r = value_append_all(userdata, value_array(reply, "sessions"));
 
-        for (size_t i = 0; part && i < json_object_array_length(part); i++)
-                if (json_object_array_add(sessions, json_object_get(json_object_array_get_idx(part, i))) < 0)
-                        return failure_system(f, -ENOMEM, "list");
-        return 0;
+        return r < 0 ? failure_system(f, r, "list") : 0;
 }
 
 static int list_once(const Client *client, const Options *o, Failure *f)

@@ -18,10 +18,9 @@
 #define ROWS_DEFAULT    24
 
 typedef struct Options {
-        const char *root, *name, *directory, *user, *hostname, *result;
-        OptionList environment;
+        const char *root, *name, *hostname, *result;
+        CommandOptions command;
         AskedLimits limits;
-        int terminal; /* TerminalChoice */
         bool detach, interactive, read_only, quiet;
 } Options;
 
@@ -45,8 +44,9 @@ static void run_done(Run *run)
 static int choose_terminal(Run *run)
 {
         if (!run->options->detach)
-                return command_choose_terminal(&run->command, (TerminalChoice)run->options->terminal);
-        run->command.terminal = run->options->terminal == TERMINAL_ALWAYS;
+                return command_choose_terminal(&run->command,
+                                               (TerminalChoice)run->options->command.terminal);
+        run->command.terminal = run->options->command.terminal == TERMINAL_ALWAYS;
         return 0;
 }
 
@@ -85,11 +85,9 @@ static int add_texts(Run *run)
         const struct {
                 const char *key, *text;
         } texts[] = {
-                {"root",              o->root     },
-                { "name",             o->name     },
-                { "workingDirectory", o->directory},
-                { "user",             o->user     },
-                { "hostname",         o->hostname },
+                {"root",      o->root    },
+                { "name",     o->name    },
+                { "hostname", o->hostname},
         };
         int r = 0;
 
@@ -107,9 +105,9 @@ static int add_texts(Run *run)
         return r;
 }
 
-static int add_environment(Run *run)
+static int add_command(Run *run)
 {
-        return command_add_environment(&run->command, &run->options->environment);
+        return command_add_options(&run->command, &run->options->command);
 }
 
 static int add_limits(Run *run)
@@ -147,8 +145,7 @@ static int add_terminal(Run *run)
 /* In this order: the descriptors' numbers on the wire follow from it. */
 static int build_call(Run *run)
 {
-        static int (*const parts[])(Run *) = { add_texts, add_environment, add_limits, add_lent,
-                                               add_terminal };
+        static int (*const parts[])(Run *) = { add_texts, add_command, add_limits, add_lent, add_terminal };
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
@@ -212,12 +209,14 @@ static int write_result(Run *run, struct json_object *result)
 {
         struct json_object *written = result ?: run->command.failure.answer;
         FILE *stream = TAKE_PTR(run->result);
+        bool failed;
 
         if (!stream)
                 return 0;
         if (written)
                 fprintf(stream, "%s\n", json_object_to_json_string_ext(written, 0));
-        if (ferror(stream) | fclose(stream))
+        failed = ferror(stream);
+        if (fclose(stream) == EOF || failed)
                 return failure_exit("cannot write %s: %s", run->options->result, errno_text(errno));
         return 0;
 }
@@ -291,12 +290,7 @@ static const Option verb_options[] = {
         OPTION_ROW_FLAG('d', "detach", Options, detach, "print the session's id and leave it to itself"),
         OPTION_ROW_FLAG('i', "interactive", Options, interactive,
                         "with -d, connect standard input; else it always is"),
-        COMMAND_OPTIONS_TERMINAL(Options, terminal),
-        OPTION_ROW_LIST('e', "env", "NAME[=VALUE]", Options, environment,
-                        "set a variable, or hand on your own"),
-        OPTION_ROW_TEXT('w', "workdir", "DIR", Options, directory, "where in the root the command starts"),
-        OPTION_ROW_TEXT('u', "user", "USER[:GROUP]", Options, user,
-                        "who in the root it runs as (default: root)"),
+        COMMAND_OPTIONS(Options, command),
         OPTION_ROW_TEXT(0, "hostname", "NAME", Options, hostname, "the host name inside"),
         OPTION_ROW_FLAG(0, "read-only", Options, read_only, "the root cannot be written to"),
         ASK_LIMITS_OPTIONS(Options, limits),

@@ -175,12 +175,9 @@ static int show(const Top *t, uint64_t iteration)
 
 static int collect(struct json_object *reply, void *userdata, Failure *f)
 {
-        struct json_object *list = userdata, *part = value_array(reply, "usage");
+        int r = value_append_all(userdata, value_array(reply, "usage"));
 
-        for (size_t i = 0; part && i < json_object_array_length(part); i++)
-                if (json_object_array_add(list, json_object_get(json_object_array_get_idx(part, i))) < 0)
-                        return failure_system(f, -ENOMEM, "top");
-        return 0;
+        return r < 0 ? failure_system(f, r, "top") : 0;
 }
 
 /* An nsrootd that is away may come back: until then, what it said last is shown. */

@@ -116,7 +116,7 @@ static int print_results(const Waiters *w)
                 if (!w->items[i].result)
                         continue;
                 if (!one || value_add(one, "result", json_object_get(w->items[i].result)) < 0 ||
-                    json_object_array_add(results, json_object_get(one)) < 0)
+                    value_append(results, TAKE_PTR(one)) < 0)
                         return -ENOMEM;
         }
         return value_print(results, stdout);

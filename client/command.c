@@ -49,7 +49,6 @@ static int add_variable(struct json_object *list, const char *given)
 {
         _cleanup_free_ char *made = NULL;
         const char *value = strchr(given, '=') ? NULL : getenv(given);
-        struct json_object *item;
 
         if (!strchr(given, '=')) {
                 if (!value)
@@ -57,14 +56,7 @@ static int add_variable(struct json_object *list, const char *given)
                 if (asprintf(&made, "%s=%s", given, value) < 0)
                         return -ENOMEM;
         }
-        item = json_object_new_string(made ?: given);
-        if (!item)
-                return -ENOMEM;
-        if (json_object_array_add(list, item) < 0) {
-                json_object_put(item);
-                return -ENOMEM;
-        }
-        return 0;
+        return value_append(list, json_object_new_string(made ?: given));
 }
 
 static bool is_variable(const char *given, const char *name)
@@ -74,7 +66,7 @@ static bool is_variable(const char *given, const char *name)
         return strncmp(given, name, n) == 0 && (given[n] == '=' || given[n] == '\0');
 }
 
-int command_add_environment(Command *c, const OptionList *given)
+static int add_environment(Command *c, const OptionList *given)
 {
         _cleanup_value_ struct json_object *list = json_object_new_array();
         bool has_term = false;
@@ -90,6 +82,15 @@ int command_add_environment(Command *c, const OptionList *given)
         if (r >= 0 && !has_term)
                 r = add_variable(list, "TERM");
         return r < 0 ? r : value_add(c->parameters, "environment", TAKE_PTR(list));
+}
+
+int command_add_options(Command *c, const CommandOptions *o)
+{
+        int r = o->directory ? value_add_text(c->parameters, "workingDirectory", o->directory) : 0;
+
+        if (r >= 0 && o->user)
+                r = value_add_text(c->parameters, "user", o->user);
+        return r < 0 ? r : add_environment(c, &o->environment);
 }
 
 /* Of whichever of the standard descriptors is a terminal; false: none is, or it does not know. */

@@ -32,10 +32,24 @@ typedef struct Command {
                 .lifeline = -EBADF, .foreground = FOREGROUND_NEW                                            \
         }
 
-#define COMMAND_OPTIONS_TERMINAL(type, member)                                                              \
-        OPTION_ROW_CHOICE('t', "terminal", TERMINAL_ALWAYS, type, member, "insist on a terminal"),          \
-                OPTION_ROW_CHOICE('T', "no-terminal", TERMINAL_NEVER, type, member,                         \
-                                  "no terminal, even where there is one")
+/* What both verbs can be told of a command. */
+typedef struct CommandOptions {
+        const char *directory, *user;
+        OptionList environment;
+        int terminal; /* TerminalChoice */
+} CommandOptions;
+
+/* Rows of a table of options, for a member of that type. */
+#define COMMAND_OPTIONS(type, member)                                                                       \
+        OPTION_ROW_CHOICE('t', "terminal", TERMINAL_ALWAYS, type, member.terminal, "insist on a terminal"), \
+                OPTION_ROW_CHOICE('T', "no-terminal", TERMINAL_NEVER, type, member.terminal,                \
+                                  "no terminal, even where there is one"),                                  \
+                OPTION_ROW_LIST('e', "env", "NAME[=VALUE]", type, member.environment,                       \
+                                "set a variable, or hand on your own"),                                     \
+                OPTION_ROW_TEXT('w', "workdir", "DIR", type, member.directory,                              \
+                                "where in the root the command starts"),                                    \
+                OPTION_ROW_TEXT('u', "user", "USER[:GROUP]", type, member.user,                             \
+                                "who in the root it runs as (default: root)")
 
 /* With no parameters in it yet. c stays where it is from then on. -ENOMEM. */
 int command_init(Command *c, const Client *client);
@@ -45,7 +59,8 @@ void command_done(Command *c);
 int command_choose_terminal(Command *c, TerminalChoice choice);
 
 /* These add to the parameters; errors are -EREMOTEIO or any other. */
-int command_add_environment(Command *c, const OptionList *given);
+/* What the options say, but for the terminal. */
+int command_add_options(Command *c, const CommandOptions *o);
 /* A terminal of the size of the caller's, where there is one. */
 int command_add_terminal(Command *c);
 int command_add_lifeline(Command *c);

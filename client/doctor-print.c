@@ -63,10 +63,7 @@ static int add_finding(struct json_object *list, const Finding *f)
         if (!o || value_add_text(o, "status", check_status_name(f->status)) < 0 ||
             value_add_text(o, "detail", f->detail) < 0 || value_add_text(o, "advice", f->advice ?: "") < 0)
                 return -ENOMEM;
-        if (json_object_array_add(list, o) < 0)
-                return -ENOMEM;
-        TAKE_PTR(o);
-        return 0;
+        return value_append(list, TAKE_PTR(o));
 }
 
 int doctor_print_json(const Finding *findings, size_t n)

@@ -267,6 +267,12 @@ int foreground_first(Foreground *f, struct json_object **ret_reply, Fds *ret_fds
         }
 }
 
+/* What the call was for. */
+static const char *subject(const Foreground *f)
+{
+        return f->command ? "command" : "session";
+}
+
 /* The terminal of the caller is gone when it cannot be read or written any more. */
 static bool has_hung_up(const Foreground *f)
 {
@@ -307,8 +313,8 @@ static int turn(Foreground *f)
         for (size_t i = 0; i < ELEMENTSOF(f->relays); i++)
                 relay_run(&f->relays[i], p + POLL_RELAYS + 2 * i);
         if (r >= 0 && has_hung_up(f))
-                return failure_set(f->failure, 128 + SIGHUP,
-                                   "the terminal is gone, and the session with it");
+                return failure_set(f->failure, 128 + SIGHUP, "the terminal is gone, and the %s with it",
+                                   subject(f));
         return r;
 }
 
@@ -350,13 +356,14 @@ static int ask_again(Foreground *f, struct json_object **ret_reply)
         if (r == 0 || !is_hopeless(f, r))
                 return -ETIMEDOUT;
         if (r != -EREMOTEIO)
-                return failure_set(
-                        f->failure, EXIT_OURS,
-                        "nsrootd went away, and the session with it: see 'journalctl -u nsrootd'");
+                return failure_set(f->failure, EXIT_OURS,
+                                   "nsrootd went away, and the %s with it: see 'journalctl -u nsrootd'",
+                                   subject(f));
         if (does_not_know(&failure))
                 return failure_set(f->failure, EXIT_OURS,
-                                   "the session has ended, and nsrootd, which was away, does not know how: "
-                                   "see 'journalctl -u nsrootd'");
+                                   "the %s has ended, and nsrootd, which was away, does not know how: "
+                                   "see 'journalctl -u nsrootd'",
+                                   subject(f));
         *f->failure = TAKE_GENERIC(failure, (Failure){});
         return -EREMOTEIO;
 }

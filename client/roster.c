@@ -35,14 +35,6 @@ static size_t find(struct json_object *sessions, const char *id)
         return i;
 }
 
-static int add(struct json_object *list, struct json_object *session)
-{
-        if (json_object_array_add(list, json_object_get(session)) >= 0)
-                return 0;
-        json_object_put(session);
-        return -ENOMEM;
-}
-
 /* Puts one into the list or out of it; also into *changed if it is not as it was in `before`. */
 static int take(Roster *r, struct json_object *session, struct json_object *before,
                 struct json_object *changed)
@@ -53,12 +45,12 @@ static int take(Roster *r, struct json_object *session, struct json_object *befo
              there = at < json_object_array_length(r->sessions);
 
         if ((!known || !json_object_equal(json_object_array_get_idx(before, old), session)) &&
-            add(changed, session) < 0)
+            value_append(changed, json_object_get(session)) < 0)
                 return -ENOMEM;
         if (is_over(session) && !r->ended_too)
                 return there ? json_object_array_del_idx(r->sessions, at, 1) : 0;
         if (!there)
-                return add(r->sessions, session);
+                return value_append(r->sessions, json_object_get(session));
         if (json_object_array_put_idx(r->sessions, at, json_object_get(session)) >= 0)
                 return 0;
         json_object_put(session);
@@ -78,8 +70,11 @@ static int apply(Roster *r, struct json_object *reply, bool first, struct json_o
         }
         if (!r->sessions)
                 return -ENOMEM;
-        for (size_t i = 0; k >= 0 && sessions && i < json_object_array_length(sessions); i++)
-                k = take(r, json_object_array_get_idx(sessions, i), before, changed);
+        for (size_t i = 0; k >= 0 && sessions && i < json_object_array_length(sessions); i++) {
+                struct json_object *session = json_object_array_get_idx(sessions, i);
+
+                k = session ? take(r, session, before, changed) : 0;
+        }
         return k;
 }
 

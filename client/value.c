@@ -50,6 +50,29 @@ int value_add(struct json_object *o, const char *key, struct json_object *taken)
         return 0;
 }
 
+int value_append(struct json_object *list, struct json_object *taken)
+{
+        if (!taken)
+                return -ENOMEM;
+        if (json_object_array_add(list, taken) < 0) {
+                json_object_put(taken);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+int value_append_all(struct json_object *list, struct json_object *more)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && more && i < json_object_array_length(more); i++) {
+                struct json_object *item = json_object_array_get_idx(more, i);
+
+                r = item ? value_append(list, json_object_get(item)) : 0;
+        }
+        return r;
+}
+
 int value_add_text(struct json_object *o, const char *key, const char *text)
 {
         return value_add(o, key, json_object_new_string(text));
@@ -68,20 +91,11 @@ int value_add_flag(struct json_object *o, const char *key)
 int value_add_texts(struct json_object *o, const char *key, const char *const *texts)
 {
         _cleanup_value_ struct json_object *list = json_object_new_array();
+        int r = list ? 0 : -ENOMEM;
 
-        if (!list)
-                return -ENOMEM;
-        for (; *texts; texts++) {
-                struct json_object *item = json_object_new_string(*texts);
-
-                if (!item)
-                        return -ENOMEM;
-                if (json_object_array_add(list, item) < 0) {
-                        json_object_put(item);
-                        return -ENOMEM;
-                }
-        }
-        return value_add(o, key, TAKE_PTR(list));
+        for (; r >= 0 && *texts; texts++)
+                r = value_append(list, json_object_new_string(*texts));
+        return r < 0 ? r : value_add(o, key, TAKE_PTR(list));
 }
 
 struct json_object *value_new_text(const char *key, const char *text)

@@ -23,6 +23,10 @@ int value_add_flag(struct json_object *o, const char *key);
 int value_add_texts(struct json_object *o, const char *key, const char *const *texts);
 /* Adds an object or array, which is taken, also on failure; NULL is -ENOMEM. */
 int value_add(struct json_object *o, const char *key, struct json_object *taken);
+/* The same, to the end of a list. */
+int value_append(struct json_object *list, struct json_object *taken);
+/* All that are in another list (NULL: none), which keeps them too. A null in it is none. */
+int value_append_all(struct json_object *list, struct json_object *more);
 
 /* An object of one string, owned by the caller; NULL: out of memory. */
 struct json_object *value_new_text(const char *key, const char *text);

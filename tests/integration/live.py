@@ -5,6 +5,8 @@ import base64
 import contextlib
 import os
 
+import pytest
+
 import varlink
 from harness import USER
 
@@ -19,6 +21,20 @@ def call(daemon, method, parameters=None, uid=USER, timeout=60):
 def detach(daemon, *arguments, uid=USER, **parameters):
     """Its id."""
     return call(daemon, "Run", {"arguments": list(arguments), "detached": True, **parameters}, uid)["session"]["id"]
+
+
+@pytest.fixture
+def detached(daemon):
+    """detached(*arguments, **parameters) is one that is ended afterwards; its id."""
+    ids = []
+
+    def make(*arguments, **parameters):
+        ids.append(detach(daemon, *arguments, **parameters))
+        return ids[-1]
+    yield make
+    for id in ids:
+        with contextlib.suppress(varlink.VarlinkError):  # it has ended
+            call(daemon, "Stop", {"id": id, "timeoutUSec": 0})
 
 
 def wait(daemon, id, uid=USER, **more):

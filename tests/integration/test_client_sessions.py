@@ -5,6 +5,8 @@ import base64
 import contextlib
 import json
 import os
+import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -313,7 +315,8 @@ def test_one_that_nobody_knows_the_end_of(riding, verb):
     began = time.monotonic()
     _, err = client.communicate("x\n", timeout=30)
     assert client.returncode == 125
-    assert "does not know how" in err and err.count("\n") == 1
+    subject = "session" if verb[0] == "run" else "command"
+    assert f"the {subject} has ended, and nsrootd, which was away, does not know how" in err and err.count("\n") == 1
     assert 8 < time.monotonic() - began < 15
 
 
@@ -811,6 +814,22 @@ def test_inspect(ctl, nsrootd):
     r = ctl("inspect", "x", "mine", "mine")
     assert r.returncode == 125 and "no session x" in r.stderr and r.stdout.count("Id:") == 2
     assert daemon.asked("List")[0] == {"id": "mine"}
+
+
+def test_inspect_shows_every_limit(ctl, nsrootd):
+    shown = {"memoryMaxBytes": (1 << 30, "Memory limit", "1.0G"), "tasksMax": (100, "Task limit", "100"),
+             "cpuQuotaPercent": (50, "CPU limit", "50"), "cpuWeight": (200, "CPU weight", "200"), "ioWeight": (300, "IO weight", "300"),
+             "cpuTimeMaxUSec": (1_500_000, "CPU time max", "1.500s"), "runtimeMaxUSec": (2_500_000, "Time limit", "2.500s"),
+             "storageMaxBytes": (2 << 20, "Storage max", "2.0M"), "storageMaxInodes": (2000, "Inodes max", "2000"),
+             "sharedMemoryMaxBytes": (3 << 20, "Shm max", "3.0M"), "fileSizeMaxBytes": (4 << 20, "File max", "4.0M"),
+             "openFilesMax": (99, "Open files", "99"), "processesMax": (98, "Processes", "98"),
+             "lockedMemoryMaxBytes": (5 << 20, "Locked max", "5.0M")}
+    text = (pathlib.Path(__file__).parents[2] / "common/org.nsroot.session.varlink").read_text()
+    assert set(shown) == set(re.findall(r"(\w+):", re.search(r"type Limits \((.*?)\)", text, re.S)[1]))
+    about = session(limits={field: value for field, (value, _, _) in shown.items()})
+    nsrootd({SESSION + "List": answer({"sessions": [about]})})
+    lines = dict(line.split(":", 1) for line in ctl("inspect", ID).stdout.splitlines())
+    assert {label: lines[label].strip() for _, label, _ in shown.values()} == {label: text for _, label, text in shown.values()}
 
 
 # -- pause, resume, kill, wait ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from live import Command, call, detach, wait
 
 COMMANDS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
 
+
 @pytest.fixture(scope="module")
 def daemon(build):
     """One of this file's own: ended sessions are remembered, with descriptors, which other files count."""
@@ -35,10 +36,6 @@ def command(daemon, session):
     """command(*arguments, ...) is one in that session."""
     with contextlib.ExitStack() as stack:
         yield lambda *a, **kw: stack.enter_context(contextlib.closing(Command(daemon, session, *a, **kw)))
-
-
-def names_inside(daemon, session, ctl):
-    return ctl("exec", session, "--", "ps", "-o", "comm").stdout.split()[1:-1]
 
 
 def test_it_is_in_the_same_world(ctl, session):

@@ -206,15 +206,15 @@ def test_limits_of_a_process_are_those_asked_for(daemon):
 
 def test_storage_and_its_files_are_bounded_and_a_fresh_one_is_empty(daemon):
     full = daemon.run("sh", "-c", "dd if=/dev/zero of=/big bs=1M count=40 2>&1; ls -l /big", options=["--storage", "4M"])
-    assert "No space left on device" in full.stdout and full.stdout.split("root")[-1].split()[0] <= str(4 << 20)
+    assert "No space left on device" in full.stdout and 1 << 20 < int(full.stdout.split("root")[-1].split()[0]) <= 4 << 20
     files = daemon.run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do touch /tmp/$i || break; i=$((i+1)); done; echo $i",
                        options=["--inodes", 2000])
     assert "No space left on device" in files.stderr and 0 < int(files.stdout) < 2000
     shm = daemon.run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do touch /dev/shm/$i || break; i=$((i+1)); done; echo $i",
                      options=["--inodes", 2000])
     assert "No space left on device" in shm.stderr and 0 < int(shm.stdout) < 2000
-    shm = daemon.run("sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=3", options=["--shm", "2M"])
-    assert "No space left on device" in shm.stderr
+    shm = daemon.run("sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=64K count=48; stat -c %s /dev/shm/x", options=["--shm", "2M"])
+    assert "No space left on device" in shm.stderr and int(shm.stdout) == 2 << 20
     assert daemon.run("sh", "-c", "ls /big /tmp").returncode == 1
 
 

@@ -6,7 +6,6 @@ import pathlib
 import re
 import signal
 import socket
-import stat
 import subprocess
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 import harness
 import varlink
 from harness import NO_NAMESPACES, OTHER, USER, Running, User, until
-from live import Command, call, detach, records, text_of, wait
+from live import Command, call, detach, detached, records, text_of, wait  # noqa: F401: a fixture
 from terminal import Terminal
 
 RANGES = 524288  # where the ids of sessions begin
@@ -37,20 +36,6 @@ def shell(daemon):
         assert done.returncode == 0, done
         return done.stdout
     return run
-
-
-@pytest.fixture
-def detached(daemon):
-    """detached(*arguments, **parameters) is one that is ended afterwards; its id."""
-    ids = []
-
-    def make(*arguments, **parameters):
-        ids.append(detach(daemon, *arguments, **parameters))
-        return ids[-1]
-    yield make
-    for id in ids:
-        with contextlib.suppress(varlink.VarlinkError):  # it has ended
-            call(daemon, "Stop", {"id": id, "timeoutUSec": 0})
 
 
 @pytest.fixture

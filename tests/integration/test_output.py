@@ -10,10 +10,8 @@ import pytest
 import harness
 import varlink
 from harness import OTHER, USER, User, until
-from live import call, detach, records, text_of, wait
+from live import call, detach, detached, records, text_of, wait  # noqa: F401: a fixture
 from terminal import Terminal
-
-PROMPTLY = 5
 
 @pytest.fixture(scope="module")
 def daemon(build):
@@ -21,20 +19,6 @@ def daemon(build):
     d = harness.Daemon(build)
     yield d
     d.close()
-
-
-@pytest.fixture
-def detached(daemon):
-    """detached(*arguments, **parameters) is one that is ended afterwards; its id."""
-    ids = []
-
-    def make(*arguments, **parameters):
-        ids.append(detach(daemon, *arguments, **parameters))
-        return ids[-1]
-    yield make
-    for id in ids:
-        with contextlib.suppress(varlink.VarlinkError):
-            call(daemon, "Stop", {"id": id, "timeoutUSec": 0})
 
 
 class Viewer:
@@ -103,7 +87,7 @@ def test_input_is_the_null_device(daemon, detached):
     assert text_of(records(daemon, id)) == "/dev/null\n"
 
 
-def test_nobody_reads_and_nothing_grows(daemon, detached, as_user):
+def test_nobody_reads_and_nothing_grows(daemon, detached):
     """Ten million lines that nobody reads."""
     id = detached("sh", "-c", "yes | head -n 10000000; echo done")
     assert wait(daemon, id)["code"] == 0

@@ -4,7 +4,6 @@ What a call means is tested elsewhere; the calls here are the cheapest there are
 """
 
 import itertools
-import json
 import os
 import pathlib
 import re

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import pathlib
-import select
 import socket
 import stat
 import tempfile

@@ -5,9 +5,6 @@ import json
 import os
 import pathlib
 import re
-import socket
-
-import pytest
 
 import harness
 from harness import USER, until

@@ -9,8 +9,6 @@ import resource
 
 import pytest
 
-from harness import USER
-
 CAPS = sum(1 << c for c in (0, 1, 3, 4, 5, 6, 7, 10))  # chown dac_override fowner fsetid kill setgid setuid net_bind
 IDENTITIES = pytest.mark.parametrize("options, uid, caps", [((), 0, CAPS), (("-u", "1000"), 1000, 0)],
                                      ids=["root", "user"])

@@ -1,7 +1,6 @@
 """What of nsrootd's units keeps sessions over a restart, a crash and an upgrade of nsrootd, and ends them on a stop: under
 a real systemd. That the daemon's own part is right is what tests/integration/test_restart.py shows."""
 
-import json
 import os
 import pathlib
 import time
@@ -199,11 +198,6 @@ def many_survive(bed, n=300):
     assert len(listed(bed)) == n and bed.stored() == 4 * n
     bed.shell("systemctl restart nsrootd.service")
     return until(lambda: answers(bed), 3) and len(listed(bed)) == n
-
-
-def sessions_have_groups_of_their_own(bed):
-    id = detach(bed)
-    return bed.shell(f"test -e {SESSIONS}/user-2001/{id}").returncode == 0
 
 
 SETTINGS = {

@@ -11,6 +11,8 @@ import pathlib
 import shutil
 import subprocess
 
+UNIFIED = "/sys/fs/cgroup/unified"
+
 
 def make_tree(directory, busybox):
     """A root with that busybox, a link for each of its applets, and what some peers look for in a root."""
@@ -42,13 +44,28 @@ def runtime_bundle(directory, tree, runtime, words):
     return bundle
 
 
+def mounted(kind, where):
+    return any(line.split()[1:3] == [str(where), kind] for line in open("/proc/self/mounts"))
+
+
 class Peers:
-    """Command lines by name; what is not installed, or does not work here, is in `missing` with the reason."""
+    """Command lines by name; what is not installed, or does not work here, is in `missing` with the reason. In a mount
+    namespace of the benchmark's own: schroot is given a configuration, and crun no cgroup v2 beside v1, which it refuses."""
 
     def __init__(self, directory, busybox):
         self.directory = pathlib.Path(directory)
         self.tree = make_tree(self.directory / "tree", busybox)
         self.missing = {}
+        self._configure_schroot()
+        if mounted("cgroup2", UNIFIED):
+            subprocess.run(["umount", UNIFIED], check=True)
+
+    def _configure_schroot(self):
+        where, ours = pathlib.Path("/etc/schroot/chroot.d"), self.directory / "schroot"
+        ours.mkdir()
+        (ours / "nsroot-bench").write_text(f"[nsroot-bench]\ntype=plain\ndirectory={self.tree}\nusers=root\n")
+        if where.exists():
+            subprocess.run(["mount", "--bind", ours, where], check=True)
 
     def bare(self, words):
         return [str(self.tree / "bin/busybox"), *([] if words[0].endswith("busybox") else [os.path.basename(words[0])]), *words[1:]]
@@ -68,6 +85,9 @@ class Peers:
         return ["/usr/bin/systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--volatile=no",
                 "--directory", str(self.tree), *words]
 
+    def schroot(self, words):
+        return ["/usr/bin/schroot", "--chroot=nsroot-bench", "--directory=/", "--", *words]
+
     def minijail(self, words):
         return ["/usr/bin/minijail0", "-v", "-p", "-e", "-l", "-N", "--uts", "-P", str(self.tree), "-k",
                 "proc,/proc,proc,0xe", *words]
@@ -76,7 +96,7 @@ class Peers:
         return ["/usr/bin/nsjail", "-Mo", "-Q", "--chroot", str(self.tree), "--", *words]
 
     def podman(self, words):
-        return ["/usr/bin/podman", "run", "--rm", "--network=none", "--rootfs", str(self.tree), *words]
+        return ["/usr/bin/podman", "run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--rootfs", str(self.tree), *words]
 
     def of(self, words, names):
         """{name: command line} of those that are here and work."""
@@ -89,7 +109,7 @@ class Peers:
 
     def _is_here(self, name):
         programs = {"bare": "/bin/busybox", "bubblewrap": "/usr/bin/bwrap", "crun": "/usr/bin/crun", "runc": "/usr/sbin/runc",
-                    "nspawn": "/usr/bin/systemd-nspawn", "minijail": "/usr/bin/minijail0", "nsjail": "/usr/bin/nsjail",
+                    "nspawn": "/usr/bin/systemd-nspawn", "schroot": "/usr/bin/schroot", "minijail": "/usr/bin/minijail0", "nsjail": "/usr/bin/nsjail",
                     "podman": "/usr/bin/podman"}
         if not os.path.exists(programs[name]):
             self.missing[name] = f"{programs[name]} is not installed (this Debian may have no such package)"

@@ -6,30 +6,50 @@
 
 #define FILE_SIZE_MAX (64 * KIB) /* of any file read here */
 
-/* The number after a key at the beginning of a line; with an empty key, the first number. */
-static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
+static int read_text(int fd, const char *file, char **ret)
 {
-        _cleanup_free_ char *text = NULL;
-        int r = fd < 0 ? -ENODATA : read_file_at(fd, file, FILE_SIZE_MAX, &text, NULL);
+        int r = fd < 0 ? -ENODATA : read_file_at(fd, file, FILE_SIZE_MAX, ret, NULL);
 
-        if (r < 0)
-                return r == -ENOENT ? -ENODATA : r;
-        for (char *line = text; line; line = strchr(line, '\n')) {
+        return r == -ENOENT ? -ENODATA : r;
+}
+
+/* The number after a key at the beginning of a line; with an empty key, the first number. */
+static int find_number(const char *text, const char *key, uint64_t *ret)
+{
+        for (const char *line = text; line; line = strchr(line, '\n')) {
                 line += *line == '\n';
                 if (strncmp(line, key, strlen(key)) == 0) {
-                        line += strlen(key);
-                        line[strcspn(line, "\n")] = '\0';
-                        return parse_u64(line, UINT64_MAX, ret);
+                        _cleanup_free_ char *number =
+                                strndup(line + strlen(key), strcspn(line + strlen(key), "\n"));
+
+                        return number ? parse_u64(number, UINT64_MAX, ret) : -ENOMEM;
                 }
         }
         return -ENODATA;
 }
 
+static int read_number(int fd, const char *file, const char *key, uint64_t *ret)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = read_text(fd, file, &text);
+
+        return r < 0 ? r : find_number(text, key, ret);
+}
+
+/* Read once: each time, the kernel first adds up what all processors have counted. */
 int cgroup_cpu_time(const Cgroup *g, uint64_t *ret_user_usec, uint64_t *ret_system_usec)
 {
-        int r = read_number(cgroup_fd(g), "cpu.stat", "user_usec ", ret_user_usec);
+        _cleanup_free_ char *text = NULL;
+        uint64_t user;
+        int r = read_text(cgroup_fd(g), "cpu.stat", &text);
 
-        return r < 0 ? r : read_number(cgroup_fd(g), "cpu.stat", "system_usec ", ret_system_usec);
+        if (r >= 0)
+                r = find_number(text, "user_usec ", &user);
+        if (r >= 0)
+                r = find_number(text, "system_usec ", ret_system_usec);
+        if (r >= 0)
+                *ret_user_usec = user;
+        return r;
 }
 
 int cgroup_memory_peak(const Cgroup *g, uint64_t *ret)

@@ -176,8 +176,8 @@ class Daemon:
         """Writes the configuration; unless the text says else, the busybox root comes from this machine's own file, and
         NSROOT_TEST_SLOTS sessions of each user are kept ready, for a second: what tests look for afterwards is nothing."""
         root = "" if "[Root busybox]" in config_text else BUSYBOX
-        slots = os.environ.get("NSROOT_TEST_SLOTS")
-        pool = f"\n[Pool]\nSlotsPerUser={slots}\nIdleTimeout=1s\n" if slots and "[Pool]" not in config_text else ""
+        slots = os.environ.get("NSROOT_TEST_SLOTS", "8")
+        pool = "" if "[Pool]" in config_text else f"\n[Pool]\nSlotsPerUser={slots}\nIdleTimeout=1s\n"
         self.config.write_text(root + config_text + pool)
 
     def command(self):

@@ -128,12 +128,14 @@ typedef enum OrderType {
         ORDER_ATTACH, /* somebody wants to see the output, and to type; with the stream's descriptor */
         ORDER_RESIZE, /* a command's terminal has another size */
         ORDER_WATCH,  /* tell, once, when there is more output than that */
+        ORDER_FORK,   /* to the forker (child.h) */
         EVENT_HELLO = 64,
         EVENT_STARTED, /* with the pty's master, where a terminal was asked for */
         EVENT_FAILED,  /* a step failed; for the first command, or for the session, init ends after it */
         EVENT_EXITED,  /* a command ended */
         EVENT_ENDING,  /* init ends the session of its own accord */
         EVENT_OUTPUT,  /* there is more output than an ORDER_WATCH said */
+        EVENT_FORKED,  /* of the forker */
 } OrderType;
 
 typedef struct OrderHeader {

@@ -19,44 +19,33 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "child.h"
 #include "idrange.h"
 #include "log.h"
 #include "lower.h"
 #include "seccomp-filter.h"
+#include "slots.h"
 #include "userns.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* 6.3 */
 #endif
 
-#define REAP_PATIENCE_MSEC 500
-#define TTY_GROUP          5 /* in the session, as Debian has it */
+#define REAP_PATIENCE_MSEC   500
+#define FORKER_PATIENCE_MSEC 5000
+#define TTY_GROUP            5 /* in the session, as Debian has it */
 
-#define SEALS              (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SEALS                (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* Not the cgroup namespace: its root would be the daemon's cgroup; the child unshares it. */
-#define CLONE_KINDS        (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
-
-/* Where a child's end of its order socket is put before its clone. It is in use until the child has a table
- * of descriptors of its own, which may take a while: it runs in its user's cgroup, whose sessions together
- * may have used up their processor time. Nobody waits for that; and as each user has only some of the
- * places, only that user's sessions wait for theirs (launcher_has_place). */
-typedef struct Place {
-        int fd;
-        pid_t pid; /* of the child; 0: nobody's */
-        uid_t owner;
-} Place;
-#define PLACES          16
-#define PLACES_PER_USER 4
+#define CLONE_KINDS          (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
 struct Launcher {
         int init_fd, filters_fd;
+        int forker; /* a socket; negative: there is none (any more) */
+        pid_t forker_pid;
         OrderHello hello; /* the same for all but for what it says of the root */
         unsigned processors;
-        Place places[PLACES];
         bool can_overlay;
         UsernsObstacle obstacle; /* to user namespaces, as it was the last time */
-        uint32_t *has_own_table; /* of each place; shared with the children */
 };
 
 static int new_memfd(const char *name, unsigned flags)
@@ -127,25 +116,68 @@ static int note_namespaces(Launcher *l)
         return 0;
 }
 
-/* Low numbers, as long as there is no client: what else is below them is the daemon's for good (slots.h). */
-static int make_places(Launcher *l)
+/* The child's part: these system calls. The table is the daemon's until here (slots.h). It is left with the
+ * two descriptors of child.h. */
+static _noreturn_ void become_forker(void)
 {
-        for (size_t i = 0; i < PLACES; i++) {
-                l->places[i].fd = fcntl(l->init_fd, F_DUPFD_CLOEXEC, 0);
-                if (l->places[i].fd < 0)
-                        return -errno;
-        }
-        return 0;
+        static char name[] = FORKER_NAME;
+        char *argv[] = { name, NULL }, *envp[] = { NULL };
+        int control, program;
+
+        if (close_range((unsigned)slots_end(), ~0U, CLOSE_RANGE_UNSHARE) < 0)
+                _exit(EXIT_FAILURE);
+        control = fcntl(slot_fd(SLOT_FORKER_CONTROL), F_DUPFD, slots_end());
+        program = fcntl(slot_fd(SLOT_FORKER_PROGRAM), F_DUPFD, slots_end());
+        if (dup2(control, INIT_CONTROL_FD) >= 0 && dup2(program, INIT_PROGRAM_FD) >= 0 &&
+            close_range(0, INIT_CONTROL_FD - 1, 0) >= 0 && close_range(INIT_PROGRAM_FD + 1, ~0U, 0) >= 0)
+                (void)syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH);
+        _exit(EXIT_FAILURE);
 }
 
-static int share_flags(Launcher *l)
+/* We wait for its exec: then it has a table of its own. The plain system call: no fork handlers, no locks.
+ */
+static int clone_forker(const Launcher *l, int control)
 {
-        l->has_own_table = mmap(NULL, PLACES * sizeof(*l->has_own_table), PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (l->has_own_table != MAP_FAILED)
-                return 0;
-        l->has_own_table = NULL;
-        return -errno;
+        struct clone_args args = { .flags = CLONE_FILES | CLONE_VFORK, .exit_signal = SIGCHLD };
+        int r = slot_put(SLOT_FORKER_CONTROL, control);
+
+        if (r >= 0)
+                r = slot_put(SLOT_FORKER_PROGRAM, l->init_fd);
+        if (r >= 0) {
+                long pid = syscall(SYS_clone3, &args, sizeof(args));
+                if (pid == 0)
+                        become_forker();
+                r = pid < 0 ? -errno : (int)pid;
+        }
+        slot_clear(SLOT_FORKER_CONTROL);
+        slot_clear(SLOT_FORKER_PROGRAM);
+        return r;
+}
+
+/* One that is still there ends when its socket is closed. */
+static void end_forker(Launcher *l)
+{
+        l->forker = close_fd(l->forker);
+        if (l->forker_pid > 0)
+                (void)waitpid(l->forker_pid, NULL, WNOHANG);
+}
+
+static int start_forker(Launcher *l)
+{
+        int ends[2], pid;
+
+        end_forker(l);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        pid = clone_forker(l, ends[1]);
+        close_fd(ends[1]);
+        if (pid < 0) {
+                close_fd(ends[0]);
+                return pid;
+        }
+        l->forker = ends[0];
+        l->forker_pid = pid;
+        return 0;
 }
 
 /* A kernel may have no overlay at all. Where it has, the overlay keeps what it must remember of directories
@@ -181,15 +213,14 @@ int launcher_new(const char *init_path, Launcher **ret)
                 return -ENOMEM;
         *l = (Launcher){ .init_fd = -EBADF,
                          .filters_fd = -EBADF,
+                         .forker = -EBADF,
                          .processors = processors < 1 ? 1 : (unsigned)processors };
         l->hello = (OrderHello){ .header = ORDER_INIT(ORDER_HELLO, 0), .version = ORDER_VERSION };
         r = load_init(l, init_path);
         if (r >= 0)
                 r = load_filters(l);
         if (r >= 0)
-                r = make_places(l);
-        if (r >= 0)
-                r = share_flags(l);
+                r = start_forker(l);
         if (r >= 0)
                 r = note_namespaces(l);
         if (r < 0)
@@ -202,10 +233,7 @@ int launcher_new(const char *init_path, Launcher **ret)
 
 Launcher *launcher_free(Launcher *l)
 {
-        if (l->has_own_table)
-                munmap(l->has_own_table, PLACES * sizeof(*l->has_own_table));
-        for (size_t i = 0; i < PLACES; i++)
-                close_fd(l->places[i].fd);
+        end_forker(l);
         close_fd(l->init_fd);
         close_fd(l->filters_fd);
         free(l);
@@ -218,28 +246,57 @@ static int fail(LaunchFailure *f, Step step, int error)
         return -EREMOTEIO;
 }
 
-/* The table of descriptors is shared until the child has taken its own, of which the first act of its is to
- * keep nothing that a client lent (child.c). The plain system call: no fork handlers, no locks. */
-static int clone_child(const Launch *launch, uint64_t kinds, Launched *ret)
+/* One that somebody has killed is followed by another one, if it has not begun. */
+static int send_to_forker(Launcher *l, OrderFork *order, const int *fds)
 {
-        int pidfd = -EBADF;
-        struct clone_args args = { .flags = kinds | CLONE_PIDFD | CLONE_FILES,
-                                   .pidfd = (uint64_t)(uintptr_t)&pidfd,
-                                   .exit_signal = SIGCHLD };
-        long pid;
+        size_t n = order->into_cgroup ? 2 : 1;
+        int r = l->forker < 0 ? -EPIPE : order_send(l->forker, order, sizeof(*order), NULL, 0, fds, n);
 
-        if (launch->cgroup_fd >= 0) {
-                args.flags |= CLONE_INTO_CGROUP;
-                args.cgroup = (uint64_t)launch->cgroup_fd;
+        if (r != -EPIPE && r != -ECONNRESET)
+                return r;
+        r = start_forker(l);
+        return r < 0 ? r : order_send(l->forker, order, sizeof(*order), NULL, 0, fds, n);
+}
+
+static int hear_from_forker(const Launcher *l, Launched *ret)
+{
+        struct pollfd p = { .fd = l->forker, .events = POLLIN };
+        _Alignas(OrderHeader) char buffer[sizeof(EventForked)];
+        EventForked event;
+        OrderMessage m;
+        int r;
+
+        if (poll(&p, 1, FORKER_PATIENCE_MSEC) <= 0)
+                return -ETIMEDOUT;
+        r = order_receive(l->forker, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
+        if (r <= 0)
+                return r < 0 ? r : -EPIPE;
+        order_copy(&m, &event, sizeof(event));
+        if (event.pid > 0 && m.n_fds == 1) {
+                ret->pid = event.pid;
+                ret->pidfd = TAKE_FD(m.fds[0]);
         }
-        pid = syscall(SYS_clone3, &args, sizeof(args));
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                child_run(&launch->child);
-        ret->pid = (pid_t)pid;
-        ret->pidfd = pidfd;
-        return 0;
+        order_message_done(&m);
+        return MIN(event.pid, 0);
+}
+
+/* What is not answered may have begun: it ends by itself, for nobody has the other end of its socket. */
+static int clone_child(Launcher *l, const Launch *launch, int control, uint64_t namespaces, Launched *ret)
+{
+        OrderFork order = { .header = ORDER_INIT(ORDER_FORK, 0),
+                            .version = ORDER_VERSION,
+                            .into_cgroup = launch->cgroup_fd >= 0,
+                            .namespaces = namespaces,
+                            .plan = launch->child };
+        const int fds[] = { control, launch->cgroup_fd };
+        int r = send_to_forker(l, &order, fds);
+
+        if (r < 0)
+                return r;
+        r = hear_from_forker(l, ret);
+        if (r == -ETIMEDOUT || r == -EPIPE || r == -ECONNRESET)
+                l->forker = close_fd(l->forker);
+        return r;
 }
 
 /* only_id: 0, or without a user namespace its uid and gid. Terminals have the session's group tty: 5 is the
@@ -255,13 +312,13 @@ static void use_ids(ChildPlan *child, uint32_t only_id)
 /* Always with a user namespace first, for that may be forbidden or allowed at any time; where the kernel
  * makes none, that costs next to nothing. Any other failure is one: nothing but an obstacle makes a session
  * without. */
-static int clone_in_namespaces(Launcher *l, Launch *launch, Launched *ret)
+static int clone_in_namespaces(Launcher *l, Launch *launch, int control, Launched *ret)
 {
         UsernsObstacle obstacle = USERNS_NO_OBSTACLE;
         int r;
 
         use_ids(&launch->child, 0);
-        r = clone_child(launch, CLONE_KINDS | CLONE_NEWUSER, ret);
+        r = clone_child(l, launch, control, CLONE_KINDS | CLONE_NEWUSER, ret);
         if (r < 0)
                 obstacle = userns_obstacle();
         if (r < 0 && obstacle == USERNS_NO_OBSTACLE)
@@ -270,7 +327,7 @@ static int clone_in_namespaces(Launcher *l, Launch *launch, Launched *ret)
         if (r >= 0)
                 return r;
         use_ids(&launch->child, launch->first_id);
-        return clone_child(launch, CLONE_KINDS, ret);
+        return clone_child(l, launch, control, CLONE_KINDS, ret);
 }
 
 /* user_namespaces(7): before this, the child has no ids at all. */
@@ -348,33 +405,11 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
         return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
 }
 
-static bool has_own_table(const Launcher *l, size_t i)
-{
-        return __atomic_load_n(&l->has_own_table[i], __ATOMIC_ACQUIRE);
-}
-
-/* It holds nothing between two starts: who else held a session's control socket would keep it alive. */
-static void empty_place(Launcher *l, size_t i)
-{
-        (void)dup3(l->init_fd, l->places[i].fd, O_CLOEXEC);
-        l->places[i].pid = 0;
-}
-
-void launcher_sweep(Launcher *l)
-{
-        for (size_t i = 0; i < PLACES; i++)
-                if (l->places[i].pid && has_own_table(l, i))
-                        empty_place(l, i);
-}
-
-void launcher_reap(Launcher *l, const Launched *child)
+void launcher_reap(const Launched *child)
 {
         siginfo_t info;
 
         (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
-        for (size_t i = 0; i < PLACES; i++)
-                if (l->places[i].pid == child->pid) /* it was gone before its first act */
-                        empty_place(l, i);
 }
 
 void launcher_kill(const Launched *child)
@@ -384,7 +419,7 @@ void launcher_kill(const Launched *child)
 
 /* What does not die at once (it hangs in a filesystem of its own, or has no processor time) must not keep
  * us. */
-void launcher_end(Launcher *l, Launched *child)
+void launcher_end(Launched *child)
 {
         struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
 
@@ -392,68 +427,14 @@ void launcher_end(Launcher *l, Launched *child)
                 return;
         launcher_kill(child);
         (void)poll(&end, 1, REAP_PATIENCE_MSEC);
-        launcher_reap(l, child);
+        launcher_reap(child);
         child->pidfd = close_fd(child->pidfd);
         child->control = close_fd(child->control);
-}
-
-static int find_place(const Launcher *l, uid_t owner)
-{
-        int place = -EAGAIN;
-        size_t n = 0;
-
-        for (size_t i = 0; i < PLACES; i++)
-                if (!l->places[i].pid)
-                        place = (int)i;
-                else
-                        n += l->places[i].owner == owner;
-        return n < PLACES_PER_USER ? place : -EAGAIN;
-}
-
-bool launcher_has_place(Launcher *l, uid_t owner)
-{
-        launcher_sweep(l);
-        return find_place(l, owner) >= 0;
 }
 
 bool launcher_has_userns(const Launcher *l)
 {
         return l->obstacle == USERNS_NO_OBSTACLE;
-}
-
-/* Which place it is. */
-static int prepare_child(Launcher *l, Launch *launch, int control)
-{
-        int place;
-
-        launcher_sweep(l);
-        place = find_place(l, launch->owner);
-        if (place < 0)
-                return place;
-        if (dup3(control, l->places[place].fd, O_CLOEXEC) < 0)
-                return -errno;
-        l->has_own_table[place] = 0;
-        launch->child.control_fd = l->places[place].fd;
-        launch->child.init_fd = l->init_fd;
-        launch->child.last_fd = MAX(l->places[place].fd, l->init_fd);
-        launch->child.has_own_table = &l->has_own_table[place];
-        launch->child.processors = l->processors;
-        launch->child.plain_root = !launch->can_idmap || !l->can_overlay;
-        return place;
-}
-
-/* Into that place, its clone. */
-static int clone_from(Launcher *l, size_t place, Launch *launch, Launched *ret)
-{
-        int r = clone_in_namespaces(l, launch, ret);
-
-        if (r < 0)
-                empty_place(l, place);
-        else {
-                l->places[place].pid = ret->pid;
-                l->places[place].owner = launch->owner;
-        }
-        return r;
 }
 
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
@@ -468,16 +449,16 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
         /* The kernel doubles it, and never gives more than its own wmem_max: an order that is too large is
          * an error. */
         (void)setsockopt(child.control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-        r = prepare_child(l, launch, theirs);
-        if (r >= 0)
-                r = clone_from(l, (size_t)r, launch, &child);
+        launch->child.processors = l->processors;
+        launch->child.plain_root = !launch->can_idmap || !l->can_overlay;
+        r = clone_in_namespaces(l, launch, theirs, &child);
         if (r < 0) {
                 close_fd(child.control);
                 return fail(f, STEP_CLONE, r);
         }
         r = guide_child(l, launch, &child, f);
         if (r < 0) {
-                launcher_end(l, &child);
+                launcher_end(&child);
                 return r;
         }
         *ret = child;

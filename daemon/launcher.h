@@ -14,7 +14,6 @@ DEFINE_CLEANUP(Launcher *, launcher_free);
 
 typedef struct Launch {
         ChildPlan child;   /* what depends on the machine and on ids is the launcher's to fill in */
-        uid_t owner;       /* of the session */
         int tree_fd;       /* of the cached root; the caller's */
         bool can_idmap;    /* its filesystem */
         uint32_t first_id; /* of the session's range; without user namespaces, the only one that is used */
@@ -38,18 +37,12 @@ typedef struct Launched {
 /* Returns when nsroot-init has been told all it needs to wait for its first ORDER_SPAWN, which can be sent
  * at once; how it goes on comes as events. On failure -EREMOTEIO with *f, and nothing is left of it. */
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f);
-/* Whether one more of owner's can be started now. If not, too many of them have not had a moment of
- * processor time yet: launcher_start fails with STEP_CLONE and EAGAIN then. */
-bool launcher_has_place(Launcher *l, uid_t owner);
 bool launcher_has_userns(const Launcher *l); /* the last time */
-/* Lets go of what children needed for their first act, of those that have done it: whenever one has shown
- * that it lives. */
-void launcher_sweep(Launcher *l);
-void launcher_kill(const Launched *child); /* and does not wait */
+void launcher_kill(const Launched *child);   /* and does not wait */
 /* One that has ended. */
-void launcher_reap(Launcher *l, const Launched *child);
+void launcher_reap(const Launched *child);
 /* Kills and reaps it, but does not wait for that for long; its descriptors are closed. Also where there is
  * none (a negative pidfd). */
-void launcher_end(Launcher *l, Launched *child);
+void launcher_end(Launched *child);
 /* The caller's, later: the session's is never below 500. */
 int launcher_write_oom_score_adj(const Launched *launched, int oom_score_adj);

@@ -511,7 +511,7 @@ static bool may_begin(uid_t uid, void *userdata)
 {
         Manager *m = userdata;
 
-        return launcher_has_place(m->launcher, uid) && sessions_may_start(m->sessions, uid);
+        return sessions_may_start(m->sessions, uid);
 }
 
 static int make_starts(Manager *m)
@@ -584,7 +584,6 @@ static int listen_on(Manager *m)
         return r;
 }
 
-/* After the launcher, which has places of its own below the slots. */
 static int reserve_slots(Manager *m)
 {
         return slots_reserve();
@@ -608,8 +607,8 @@ static const struct {
         { open_state,            "use the state directory"                 },
         { enter_stage,           "prepare device nodes and masks"          },
         { look_at_host,          "look at this machine"                    },
-        { make_launcher,         "load nsroot-init and the seccomp filters"},
         { reserve_slots,         "reserve descriptors"                     },
+        { make_launcher,         "load nsroot-init and the seccomp filters"},
         { make_cgroups,          "find a cgroup for the sessions"          },
         { make_ranges,           "divide the configured range of ids"      },
         { make_roots,            "open the cache of roots"                 },

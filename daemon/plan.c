@@ -227,8 +227,8 @@ void plan_child(const Limits *limits, bool read_only, const char *hostname, int 
 {
         *ret = (ChildPlan){ .read_only = read_only,
                             .storage_max = for_tmpfs(limits->of[LIMIT_STORAGE]),
-                            .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]),
-                            .hostname = hostname };
+                            .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]) };
+        snprintf(ret->hostname, sizeof(ret->hostname), "%s", hostname);
         plan_oom_score_adj(oom_score_adj, ret->oom_score_adj);
         snprintf(ret->storage, sizeof(ret->storage), "mode=0755,size=%lu,nr_inodes=%lu", ret->storage_max,
                  ret->storage_inodes);

@@ -228,8 +228,6 @@ static void add_one(Shelf *shelf)
         Prepared *prepared;
         LaunchFailure f;
 
-        if (!launcher_has_place(shelf->pool->host->launcher, shelf->owner))
-                return;
         if (prepared_new(shelf->pool->host, &wanted, &prepared, &f) < 0) {
                 shelf->wanted = 0;
                 return;
@@ -257,7 +255,6 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
         Pool *p = userdata;
         Shelf *shelf = find_emptiest(p);
 
-        launcher_sweep(p->host->launcher); /* of the one before it nobody hears */
         if (shelf) {
                 add_one(shelf);
                 arm(p->refill, patience(shelf));

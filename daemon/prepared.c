@@ -73,8 +73,7 @@ static int fail(LaunchFailure *f, Step step, int r)
 
 static int launch(const SessionHost *host, const Wanted *wanted, Prepared *p, LaunchFailure *f)
 {
-        Launch l = { .owner = p->owner,
-                     .tree_fd = root_tree_fd(p->root),
+        Launch l = { .tree_fd = root_tree_fd(p->root),
                      .can_idmap = root_can_idmap(p->root),
                      .first_id = p->first_id,
                      .cgroup_fd = -EBADF,

@@ -13,32 +13,27 @@ struct Item {
 
 struct Remains {
         sd_event *event;
-        Launcher *launcher;
         IdRanges *ranges;
         void (*gone)(void *userdata);
         void *userdata;
         Item *items;
 };
 
-int remains_new(sd_event *event, Launcher *launcher, IdRanges *ranges, void (*gone)(void *userdata),
-                void *userdata, Remains **ret)
+int remains_new(sd_event *event, IdRanges *ranges, void (*gone)(void *userdata), void *userdata,
+                Remains **ret)
 {
         Remains *r = calloc(1, sizeof(*r));
 
         if (!r)
                 return -ENOMEM;
-        *r = (Remains){ .event = sd_event_ref(event),
-                        .launcher = launcher,
-                        .ranges = ranges,
-                        .gone = gone,
-                        .userdata = userdata };
+        *r = (Remains){ .event = sd_event_ref(event), .ranges = ranges, .gone = gone, .userdata = userdata };
         *ret = r;
         return 0;
 }
 
 static void give_back(Remains *r, Remnant *remnant)
 {
-        launcher_end(r->launcher, &remnant->init);
+        launcher_end(&remnant->init);
         if (remnant->cgroup)
                 cgroup_free(remnant->cgroup);
         if (remnant->has_range)

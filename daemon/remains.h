@@ -24,8 +24,8 @@ typedef struct Remnant {
 } Remnant;
 
 /* gone: called from the event loop, when one of them is. The others outlive it. */
-int remains_new(sd_event *event, Launcher *launcher, IdRanges *ranges, void (*gone)(void *userdata),
-                void *userdata, Remains **ret);
+int remains_new(sd_event *event, IdRanges *ranges, void (*gone)(void *userdata), void *userdata,
+                Remains **ret);
 Remains *remains_free(Remains *r); /* waits for what there is, but not for ever (launcher_end) */
 DEFINE_CLEANUP(Remains *, remains_free);
 

@@ -381,8 +381,6 @@ static void on_event(Session *s, OrderMessage *m)
         for (size_t i = 0; i < ELEMENTSOF(handlers); i++)
                 if (handlers[i].type == m->header->type)
                         handlers[i].handle(s, m);
-        if (was_starting)
-                launcher_sweep(s->host->launcher);
         if (was_starting && s->state == SESSION_RUNNING)
                 tell_started(s, m->n_fds ? TAKE_FD(m->fds[0]) : -EBADF);
 }
@@ -425,7 +423,7 @@ static int on_pidfd_io(sd_event_source *source, int fd, uint32_t events, void *u
         if (s->state == SESSION_EXITED)
                 return 0;
         stop_listening(s); /* before they are closed: the store has them, too */
-        launcher_end(s->host->launcher, &s->init);
+        launcher_end(&s->init);
         finish(s);
         return 0;
 }

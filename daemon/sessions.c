@@ -176,7 +176,7 @@ int sessions_new(const SessionHost *host, Sessions **ret)
         t->host.on_changed = on_changed;
         t->host.has_prefix = has_prefix;
         t->host.userdata = t;
-        r = remains_new(host->event, host->launcher, host->ranges, on_gone, t, &t->remains);
+        r = remains_new(host->event, host->ranges, on_gone, t, &t->remains);
         t->host.remains = t->remains;
         if (r >= 0)
                 r = pool_new(&t->host, &t->pool);

@@ -12,12 +12,13 @@ typedef enum Slot {
         SLOT_HELPER_ERROR,
         SLOT_HELPER_PROGRAM,
         SLOT_HELPER_REPORT,
+        SLOT_FORKER_CONTROL, /* launcher.c */
+        SLOT_FORKER_PROGRAM,
         SLOT_EMPTY, /* what is in those that nobody uses */
         SLOTS,
 } Slot;
 
-/* Takes every number below slots_end() that is free: before there is any client, and after everything is
- * open that stays. */
+/* Takes every number below slots_end() that is free: before there is any client. */
 int slots_reserve(void);
 int slots_end(void);
 

@@ -1,12 +1,15 @@
-/* nsroot-init. When it ends, the kernel ends everything that is left in the session. */
+/* nsroot-init. When it ends, the kernel ends everything that is left in the session. By another name, the
+ * process that sessions are cloned from. */
+#include "child.h"
 #include "init.h"
 
-#define CONTROL_FD 3 /* where the daemon's child leaves it (daemon/plan.h) */
-
-int main(void)
+int main(int argc, char **argv)
 {
-        static Init init = { .control = CONTROL_FD };
+        static Init init = { .control = INIT_CONTROL_FD };
         Failure f;
+
+        if (argc > 0 && streq(argv[0], FORKER_NAME))
+                forker_run();
 
         relay_init(&init.relay);
         viewers_init(&init.viewers);

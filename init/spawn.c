@@ -1,4 +1,4 @@
-/* Starts a command: forks, and walks a table of steps up to the exec, the mirror of the daemon's child. Its
+/* Starts a command: forks, and walks a table of steps up to the exec, the mirror of child.c. Its
  * pid, and a failure, come back through a pipe that the exec closes. */
 #include "spawn.h"
 
@@ -63,7 +63,7 @@ static int do_limits(Spawn *s)
         return 0;
 }
 
-/* Where the session has one id only, nsroot-init has had nothing else since its exec (daemon/child.c): there
+/* Where the session has one id only, nsroot-init has had nothing else since its exec (child.c): there
  * is nothing to give up in this step and the two below, and nobody who could. What holds is read back. */
 static bool is_bound(const Spawn *s)
 {

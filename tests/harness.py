@@ -303,14 +303,19 @@ class Daemon:
         return pathlib.Path(f"/proc/{self.pid}/mountinfo").read_text().splitlines()
 
     def processes(self):
-        """The daemon's descendants: {pid: its start time}. A recycled pid has another start time."""
-        return descendants(self.pid)
+        """The daemon's descendants: {pid: its start time}. A recycled pid has another start time. But for the one that
+        sessions are cloned from, which is the daemon's as long as it lives."""
+        return {pid: started for pid, started in descendants(self.pid).items() if comm_and_state(pid)[0] != "nsroot-forker"}
 
     def cool(self):
         """Waits until no session is kept ready; after a start, the next is made a moment later."""
         time.sleep(0.1)
         roots = lambda: self.call("org.nsroot.root.List")["parameters"]["roots"]
         assert until(lambda: not any(root["warm"] for root in roots()))
+
+    def forker(self):
+        """The process that sessions are cloned from."""
+        return next(pid for pid in descendants(self.pid) if comm_and_state(pid)[0] == "nsroot-forker")
 
     def commands(self, name):
         """States (R, S, T…) of the daemon's descendants of that name: what runs in its sessions."""

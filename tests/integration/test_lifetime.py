@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import harness
-from harness import OTHER, USER, Running, still_there, until
+from harness import OTHER, USER, Running, comm_and_state, still_there, until
 from varlink import Connection
 
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
@@ -279,6 +279,29 @@ def test_a_daemon_after_one_that_was_killed(busy):
     daemon.start()
     assert daemon.sessions() == []
     assert daemon.run("echo", "again").stdout == "again\n"
+
+
+def test_a_forker_that_is_killed_is_followed_by_another(fresh_daemon):
+    daemon = fresh_daemon("[Pool]\nSlotsPerUser=0\n")
+    first = daemon.forker()
+    with contextlib.closing(Running(daemon, "sleep", "600")) as session:
+        os.kill(first, signal.SIGKILL)
+        assert daemon.run("echo", "again").stdout == "again\n"
+        assert daemon.forker() != first
+        assert session.client.poll() is None, "what it has made is not its"
+
+
+def test_a_forker_ends_with_its_daemon(fresh_daemon):
+    daemon = fresh_daemon()
+    forker = daemon.forker()
+    daemon.kill()
+    assert until(lambda: comm_and_state(forker)[0] is None or comm_and_state(forker)[1] == "Z")
+
+
+def test_a_forker_has_nothing_of_a_client_nor_of_a_session(daemon):
+    with contextlib.closing(Running(daemon, "sleep", "600")):
+        links = sorted(os.readlink(f"/proc/{daemon.forker()}/fd/{fd}") for fd in os.listdir(f"/proc/{daemon.forker()}/fd"))
+    assert len(links) == 2 and links[0].startswith("/memfd:nsroot-init") and links[1].startswith("socket:")
 
 
 def test_two_daemons_side_by_side(fresh_daemon):

@@ -17,7 +17,7 @@ void launcher_kill(const Launched *child)
         killed++;
 }
 
-void launcher_end(Launcher *l, Launched *child)
+void launcher_end(Launched *child)
 {
         siginfo_t info;
 
@@ -50,7 +50,7 @@ static void gone(void *userdata)
 static void set_up(void)
 {
         cr_assert_geq(sd_event_new(&event), 0);
-        cr_assert_eq(remains_new(event, NULL, NULL, gone, NULL, &remains), 0);
+        cr_assert_eq(remains_new(event, NULL, gone, NULL, &remains), 0);
 }
 
 static void tear_down(void)

@@ -25,8 +25,8 @@ static size_t n_remains;
 static void (*remains_gone)(void *userdata);
 static void *remains_userdata;
 
-int remains_new(sd_event *event, Launcher *launcher, IdRanges *ranges, void (*gone)(void *userdata),
-                void *userdata, Remains **ret)
+int remains_new(sd_event *event, IdRanges *ranges, void (*gone)(void *userdata), void *userdata,
+                Remains **ret)
 {
         remains_gone = gone;
         remains_userdata = userdata;

@@ -4,9 +4,8 @@
 #include "child.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/keyctl.h>
-#include <linux/openat2.h>
+#include <linux/mount.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,7 +35,7 @@ typedef struct Child {
 
 static int attach(int tree, const char *to)
 {
-        int r = result_of(move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));
+        int r = result_of(syscall(SYS_move_mount, tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));
 
         close(tree);
         return r;
@@ -52,7 +51,8 @@ static int bind_plain(const char *from, const char *to)
 /* The same where `to` is the root's: no link of that is followed. */
 static int bind_mount(const char *from, const char *to)
 {
-        int tree = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+        int tree = (int)syscall(SYS_open_tree, AT_FDCWD, from,
+                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 
         return tree < 0 ? -errno : attach(tree, to);
 }
@@ -311,7 +311,7 @@ static int make_read_only(const char *path)
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 
         if (mount(path, path, NULL, MS_BIND, NULL) < 0 ||
-            mount_setattr(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &attr, sizeof(attr)) < 0)
+            syscall(SYS_mount_setattr, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &attr, sizeof(attr)) < 0)
                 return -errno;
         return 0;
 }
@@ -402,27 +402,13 @@ static int do_init(Child *c)
         return result_of(syscall(SYS_execveat, INIT_PROGRAM_FD, "", argv, envp, AT_EMPTY_PATH));
 }
 
-/* The table is the daemon's own until here. What lies above last_fd is not copied, and so not closed either:
- * closing even a copy of what a client lent may wait for a filesystem of that client's. */
-static int take_own_table(const ChildPlan *plan)
-{
-        if (close_range((unsigned)plan->last_fd + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0)
-                return -errno;
-        __atomic_store_n(plan->has_own_table, 1, __ATOMIC_RELEASE);
-        return 0;
-}
-
 /* Only the two descriptors that are needed, at their places; with 0 to 2 closed: those are the daemon's log.
  */
-static int keep_descriptors(const ChildPlan *plan)
+static int keep_descriptors(int control)
 {
-        int control = fcntl(plan->control_fd, F_DUPFD, INIT_PROGRAM_FD + 1);
-        int program = fcntl(plan->init_fd, F_DUPFD, INIT_PROGRAM_FD + 1);
-
-        if (control < 0 || program < 0 || dup2(control, INIT_CONTROL_FD) < 0 ||
-            dup3(program, INIT_PROGRAM_FD, O_CLOEXEC) < 0)
-                return -errno;
-        if (close_range(0, INIT_CONTROL_FD - 1, 0) < 0 || close_range(INIT_PROGRAM_FD + 1, ~0U, 0) < 0)
+        if (dup2(control, INIT_CONTROL_FD) < 0 || fcntl(INIT_PROGRAM_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+            syscall(SYS_close_range, 0, INIT_CONTROL_FD - 1, 0) < 0 ||
+            syscall(SYS_close_range, INIT_PROGRAM_FD + 1, ~0U, 0) < 0)
                 return -errno;
         return 0;
 }
@@ -436,7 +422,7 @@ static void report(Step step, uint32_t index, int r)
         (void)order_send(INIT_CONTROL_FD, &event, sizeof(event), NULL, 0, NULL, 0);
 }
 
-void child_run(const ChildPlan *plan)
+void child_run(const ChildPlan *plan, int control)
 {
         static const struct {
                 Step step;
@@ -448,8 +434,7 @@ void child_run(const ChildPlan *plan)
         };
         Child c = { .plan = plan, .lower = -EBADF, .group = -EBADF };
 
-        if (take_own_table(plan) < 0 ||
-            keep_descriptors(plan) < 0) /* no socket to say it on: the daemon sees the exit */
+        if (keep_descriptors(control) < 0) /* no socket to say it on: the daemon sees the exit */
                 _exit(EXIT_FAILURE);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
                 c.index = 0;

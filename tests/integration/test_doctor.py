@@ -206,7 +206,7 @@ def test_describe_many_times_leaves_nothing(fresh_daemon):
     for _ in range(RUNS):
         daemon.call(DESCRIBE, uid=USER)
     assert until(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) <= before)
-    assert not harness.descendants(daemon.pid)
+    assert not daemon.processes()
 
 
 # -- machines that lack something

@@ -373,7 +373,7 @@ def test_the_terminal_is_restored_when_the_daemon_dies(fresh_daemon):
 def test_hanging_up_the_terminal_ends_the_session(daemon, inside):
     t = inside("sh", "-c", "echo ready; sleep 600")
     t.expect("ready")
-    session = harness.descendants(daemon.pid)
+    session = daemon.processes()
     master, t.master = t.master, os.open("/dev/null", os.O_RDONLY)
     os.close(t.slave)
     t.slave = os.open("/dev/null", os.O_RDONLY)

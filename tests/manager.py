@@ -20,14 +20,16 @@ import harness
 from harness import until
 
 FDS_MAX = 253  # of one message: SCM_MAX_FD of the kernel
-ID_FIRST, ID_ROOM, ID_SLOTS = 1 << 24, 4096 << 16, 6  # each daemon has ids of its own, for 4096 sessions
+# Each daemon has ids of its own, for 512 sessions; also beside those of the tests that run at the same time.
+ID_FIRST, ID_ROOM, ID_SLOTS = 1 << 24, 512 << 16, 6
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
 
 
 class ManagedDaemon(harness.Daemon):
     """As harness.Daemon, started by socket activation and with a descriptor store."""
 
     def __init__(self, build, config_text="", **kw):
-        self.first_id = ID_FIRST + secrets.randbelow(ID_SLOTS) * ID_ROOM
+        self.first_id = ID_FIRST + (WORKER * ID_SLOTS + secrets.randbelow(ID_SLOTS)) * ID_ROOM
         self.store = []  # (name, descriptor), in the order they came
         self.lock = threading.Lock()
         self.listener = None

@@ -16,7 +16,7 @@ from manager import ManagedDaemon
 from terminal import Terminal
 
 LINES = "i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i; usleep 10000; done; exit %d"
-PROMPTLY = 10  # seconds; what was kept ready goes after one or two
+PROMPTLY = 5  # seconds; what was kept ready goes after one or two
 ROUNDS = int(os.environ.get("NSROOT_TEST_RESTARTS", "20"))
 
 

@@ -195,8 +195,7 @@ static void note_obstacle(Launcher *l, UsernsObstacle o)
 {
         if (o != USERNS_NO_OBSTACLE && o != l->obstacle)
                 log_notice("There are no user namespaces (%s): a session has one uid, no capabilities, and "
-                           "a copy "
-                           "of its root in memory.",
+                           "a copy of its root in memory.",
                            userns_obstacle_words(o));
         else if (o != l->obstacle)
                 log_notice("There are user namespaces again: sessions have root and 65,535 other users.");
@@ -266,18 +265,22 @@ static int hear_from_forker(const Launcher *l, Launched *ret)
         OrderMessage m;
         int r;
 
-        if (poll(&p, 1, FORKER_PATIENCE_MSEC) <= 0)
-                return -ETIMEDOUT;
+        do
+                r = poll(&p, 1, FORKER_PATIENCE_MSEC);
+        while (r < 0 && errno == EINTR);
+        if (r <= 0)
+                return r < 0 ? -errno : -ETIMEDOUT;
         r = order_receive(l->forker, MSG_DONTWAIT, buffer, sizeof(buffer), &m);
         if (r <= 0)
                 return r < 0 ? r : -EPIPE;
         order_copy(&m, &event, sizeof(event));
-        if (event.pid > 0 && m.n_fds == 1) {
+        r = event.pid > 0 && m.n_fds != 1 ? -EPROTO : MIN(event.pid, 0);
+        if (r >= 0) {
                 ret->pid = event.pid;
                 ret->pidfd = TAKE_FD(m.fds[0]);
         }
         order_message_done(&m);
-        return MIN(event.pid, 0);
+        return r;
 }
 
 /* What is not answered may have begun: it ends by itself, for nobody has the other end of its socket. */

@@ -38,11 +38,14 @@ static int fork_child(const OrderMessage *m, int *ret_pidfd)
         return clone_child(&order, m, ret_pidfd);
 }
 
+/* Where there is no child, the kernel may have written a pidfd all the same, and taken it back. */
 static void answer(int pid, int pidfd)
 {
         EventForked e = { .header = ORDER_INIT(EVENT_FORKED, 0), .pid = pid };
 
-        (void)order_send(INIT_CONTROL_FD, &e, sizeof(e), NULL, 0, &pidfd, pidfd >= 0);
+        (void)order_send(INIT_CONTROL_FD, &e, sizeof(e), NULL, 0, &pidfd, pid > 0);
+        if (pid > 0)
+                close_fd(pidfd);
 }
 
 void forker_run(void)
@@ -62,6 +65,5 @@ void forker_run(void)
                 r = fork_child(&m, &pidfd);
                 order_message_done(&m);
                 answer(r, pidfd);
-                close_fd(pidfd);
         }
 }

@@ -65,11 +65,11 @@
 
 #define INIT_STEPS(X)                                                                                       \
         X(HELLO, hello, "agree on the order protocol")                                                      \
-        X(FILTERS, filters, "read the seccomp filters")                                                     \
+        X(FILTER, filter, "read the seccomp filter")                                                        \
         X(INIT_CAPS, init_caps, "reduce the capabilities of nsroot-init")                                   \
         X(CHECK_NAMESPACES, check_namespaces, "check the namespace ")                                       \
         X(CHECK_MOUNTS, check_mounts, "check the mount ")                                                   \
-        X(SECCOMP, seccomp, "install the seccomp filters")                                                  \
+        X(SECCOMP, seccomp, "install the seccomp filter")                                                   \
         X(ORDER, order, "understand the order")                                                             \
         X(USER, user, "look up the user")                                                                   \
         X(TERMINAL, terminal, "open a terminal")                                                            \
@@ -153,11 +153,10 @@ typedef struct OrderGo {
 typedef struct OrderHello {
         OrderHeader header;
         uint32_t version;
-        uint32_t filter_count[PROFILE_SECCOMP_FILTERS]; /* instructions; one after the other in the memfd
-                                                           that comes along */
-        uint32_t read_only;                             /* the root is */
-        uint32_t plain_root;                            /* it is a tmpfs, and no overlay */
-        uint32_t only_id; /* 0: it has a user namespace; else it has none, and this one uid and gid */
+        uint32_t filter_count; /* instructions of the seccomp filter in the memfd that comes along */
+        uint32_t read_only;    /* the root is */
+        uint32_t plain_root;   /* it is a tmpfs, and no overlay */
+        uint32_t only_id;      /* 0: it has a user namespace; else it has none, and this one uid and gid */
         uint64_t daemon_namespaces[ORDER_NAMESPACES]; /* st_ino of the daemon's own: none may be the
                                                          session's */
 } OrderHello;

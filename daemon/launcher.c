@@ -39,7 +39,7 @@
 #define CLONE_KINDS          (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 
 struct Launcher {
-        int init_fd, filters_fd;
+        int init_fd, filter_fd;
         int forker; /* a socket; negative: there is none (any more) */
         pid_t forker_pid;
         OrderHello hello; /* the same for all but for what it says of the root */
@@ -72,31 +72,23 @@ static int load_init(Launcher *l, const char *path)
         return n < 0 || fcntl(l->init_fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 
-static int add_filter(Launcher *l, SeccompFilter which)
+static int load_filter(Launcher *l)
 {
         _cleanup_free_ struct sock_filter *program = NULL;
         size_t count, size;
-        int r = seccomp_compile(which, &program, &count);
+        int r;
 
+        l->filter_fd = new_memfd("nsroot-filter", 0);
+        if (l->filter_fd < 0)
+                return l->filter_fd;
+        r = seccomp_compile(&program, &count);
         if (r < 0)
                 return r;
         size = count * sizeof(*program);
-        l->hello.filter_count[which] = (uint32_t)count;
-        return write(l->filters_fd, program, size) == (ssize_t)size ? 0 : -EIO;
-}
-
-static int load_filters(Launcher *l)
-{
-        int r = 0;
-
-        l->filters_fd = new_memfd("nsroot-filters", 0);
-        if (l->filters_fd < 0)
-                return l->filters_fd;
-        for (SeccompFilter i = 0; i < SECCOMP_FILTERS && r >= 0; i++)
-                r = add_filter(l, i);
-        if (r < 0)
-                return r;
-        return fcntl(l->filters_fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+        l->hello.filter_count = (uint32_t)count;
+        if (write(l->filter_fd, program, size) != (ssize_t)size)
+                return -EIO;
+        return fcntl(l->filter_fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 
 static int note_namespaces(Launcher *l)
@@ -187,7 +179,7 @@ static void try_overlay(Launcher *l)
 {
         _cleanup_close_ int context = fsopen("overlay", FSOPEN_CLOEXEC); /* loads the module, too */
 
-        l->can_overlay = context >= 0 && fsetxattr(l->filters_fd, "user.nsroot", "", 0, 0) >= 0;
+        l->can_overlay = context >= 0 && fsetxattr(l->filter_fd, "user.nsroot", "", 0, 0) >= 0;
 }
 
 /* Once for each change: it is the machine's, whoever's session meets it first. */
@@ -211,13 +203,13 @@ int launcher_new(const char *init_path, Launcher **ret)
         if (!l)
                 return -ENOMEM;
         *l = (Launcher){ .init_fd = -EBADF,
-                         .filters_fd = -EBADF,
+                         .filter_fd = -EBADF,
                          .forker = -EBADF,
                          .processors = processors < 1 ? 1 : (unsigned)processors };
         l->hello = (OrderHello){ .header = ORDER_INIT(ORDER_HELLO, 0), .version = ORDER_VERSION };
         r = load_init(l, init_path);
         if (r >= 0)
-                r = load_filters(l);
+                r = load_filter(l);
         if (r >= 0)
                 r = start_forker(l);
         if (r >= 0)
@@ -234,7 +226,7 @@ Launcher *launcher_free(Launcher *l)
 {
         end_forker(l);
         close_fd(l->init_fd);
-        close_fd(l->filters_fd);
+        close_fd(l->filter_fd);
         free(l);
         return NULL;
 }
@@ -385,7 +377,7 @@ static int send_orders(Launcher *l, Launch *launch, int control, int lower)
         l->hello.read_only = launch->child.read_only;
         l->hello.plain_root = launch->child.plain_root;
         l->hello.only_id = launch->child.only_id;
-        return r < 0 ? r : order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filters_fd, 1);
+        return r < 0 ? r : order_send(control, &l->hello, sizeof(l->hello), NULL, 0, &l->filter_fd, 1);
 }
 
 /* What the parent does while the child waits for its go. */

@@ -1,5 +1,5 @@
 /* Starts sessions: the clone, what the parent does while the child waits, up to the hello. Holds what
- * all sessions share: nsroot-init and the seccomp filters, each in a sealed memfd. Knows namespaces and the
+ * all sessions share: nsroot-init and the seccomp filter, each in a sealed memfd. Knows namespaces and the
  * order protocol; knows no client and no life of a session. */
 #pragma once
 

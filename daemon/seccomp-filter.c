@@ -6,6 +6,7 @@
 #include "seccomp-filter.h"
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -194,6 +195,11 @@ static int add_profile(scmp_filter_ctx f)
         return r;
 }
 
+static int add_terminal(scmp_filter_ctx f)
+{
+        return add_rules(f, terminal_rules, ELEMENTSOF(terminal_rules));
+}
+
 /* libseccomp 2.5 exports into a file only. */
 static int export_program(scmp_filter_ctx f, struct sock_filter **ret, size_t *ret_count)
 {
@@ -219,10 +225,10 @@ static int export_program(scmp_filter_ctx f, struct sock_filter **ret, size_t *r
         return 0;
 }
 
-int seccomp_compile(SeccompFilter which, struct sock_filter **ret, size_t *ret_count)
+static int compile(uint32_t by_default, int (*add)(scmp_filter_ctx f), struct sock_filter **ret,
+                   size_t *ret_count)
 {
-        _cleanup_(filter_releasep) scmp_filter_ctx f =
-                seccomp_init(which == SECCOMP_TERMINAL ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS));
+        _cleanup_(filter_releasep) scmp_filter_ctx f = seccomp_init(by_default);
         int r;
 
         if (!f)
@@ -231,7 +237,41 @@ int seccomp_compile(SeccompFilter which, struct sock_filter **ret, size_t *ret_c
         if (r >= 0) /* a binary tree: as many calls, but 10 comparisons for one of them instead of 300 */
                 r = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
         if (r >= 0)
-                r = which == SECCOMP_TERMINAL ? add_rules(f, terminal_rules, ELEMENTSOF(terminal_rules))
-                                              : add_profile(f);
+                r = add(f);
         return r < 0 ? r : export_program(f, ret, ret_count);
+}
+
+/* What the first permits, the second decides: as if one was installed on top of the other, but the kernel
+ * has only one to check, to compile and to run. Takes neither. */
+static int chain(const struct sock_filter *first, size_t n_first, const struct sock_filter *second,
+                 size_t n_second, struct sock_filter **ret)
+{
+        struct sock_filter *program = calloc(n_first + n_second, sizeof(*program));
+
+        if (!program)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_first; i++)
+                if (first[i].code == (BPF_RET | BPF_K) && first[i].k == SECCOMP_RET_ALLOW)
+                        program[i] =
+                                (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)(n_first - i - 1));
+                else
+                        program[i] = first[i];
+        memcpy(program + n_first, second, n_second * sizeof(*program));
+        *ret = program;
+        return 0;
+}
+
+int seccomp_compile(struct sock_filter **ret, size_t *ret_count)
+{
+        _cleanup_free_ struct sock_filter *terminal = NULL, *calls = NULL;
+        size_t n_terminal = 0, n_calls = 0;
+        int r = compile(SCMP_ACT_ALLOW, add_terminal, &terminal, &n_terminal);
+
+        if (r >= 0)
+                r = compile(SCMP_ACT_ERRNO(ENOSYS), add_profile, &calls, &n_calls);
+        if (r >= 0)
+                r = chain(terminal, n_terminal, calls, n_calls, ret);
+        if (r >= 0)
+                *ret_count = n_terminal + n_calls;
+        return r;
 }

@@ -1,17 +1,11 @@
-/* The two seccomp filters of every session, compiled by libseccomp once, as programs that nsroot-init
- * installs before each exec. Knows the profile (SECURITY.md); knows nothing of sessions. */
+/* The seccomp filter of every session, compiled by libseccomp once, as the program that nsroot-init installs
+ * for itself and all that it starts: an allowlist of calls, everything else ENOSYS; and before it, ioctls
+ * that reach out of a terminal. Knows the profile (SECURITY.md); knows nothing of sessions. */
 #pragma once
 
 #include <linux/filter.h>
 
 #include "base.h"
 
-typedef enum SeccompFilter {
-        SECCOMP_TERMINAL, /* default allow: ioctls that reach out of a terminal */
-        SECCOMP_CALLS,    /* default ENOSYS: the allowlist */
-        SECCOMP_FILTERS,
-} SeccompFilter;
-
-/* The compiled program (malloc'ed; *ret_count instructions). Install TERMINAL first or second: they stack.
- */
-int seccomp_compile(SeccompFilter which, struct sock_filter **ret, size_t *ret_count);
+/* The compiled program (malloc'ed; *ret_count instructions). */
+int seccomp_compile(struct sock_filter **ret, size_t *ret_count);

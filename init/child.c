@@ -289,7 +289,7 @@ static int do_cpu_masks(Child *c)
 
 /* After the scratch directories: an open_tree(2) makes a mount namespace for what it clones, of which there
  * may be none after this. Without a user namespace these would be the host's: there, that there are none,
- * the filters and the want of any capability do as much. */
+ * the filter and the want of any capability do as much. */
 static int do_user_limits(Child *c)
 {
 #define X(name, value) { "proc/sys/user/" name, value },

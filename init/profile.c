@@ -108,7 +108,7 @@ bool profile_count_filters(Init *init, Failure *f)
         const char *value = r < 0 ? NULL : status_get(s, FILTERS);
 
         if (!value)
-                return fail(f, STEP_FILTERS, 0, r < 0 ? r : EOPNOTSUPP);
+                return fail(f, STEP_FILTER, 0, r < 0 ? r : EOPNOTSUPP);
         init->inherited_filters = strtoull(value, NULL, 10);
         return true;
 }

@@ -71,40 +71,26 @@ bool setup_process(Init *init, Failure *f)
         return true;
 }
 
-/* Each takes the kernel a tenth of a millisecond, so they are not installed for each command, which inherits
- * them. nsroot-init makes no call itself that they refuse. */
-static bool install(const OrderHello *hello, struct sock_filter *program, Failure *f)
+/* From a sealed memfd, which is the same for all sessions. It takes the kernel a tenth of a millisecond, so
+ * it is not installed for each command, which inherits it. nsroot-init makes no call itself that it refuses.
+ */
+static bool install_filter(const OrderHello *hello, int fd, Failure *f)
 {
-        for (uint32_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++) {
-                struct sock_fprog filter = { (unsigned short)hello->filter_count[i], program };
-
-                if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)
-                        return fail(f, STEP_SECCOMP, i, errno);
-                program += hello->filter_count[i];
-        }
-        return true;
-}
-
-/* From one sealed memfd, which is the same for all sessions. */
-static bool install_filters(const OrderHello *hello, int fd, Failure *f)
-{
-        struct sock_filter *program;
+        size_t size = hello->filter_count * sizeof(struct sock_filter);
+        struct sock_fprog filter = { .len = (unsigned short)hello->filter_count };
         struct stat st;
-        size_t size = 0;
-        bool ok;
+        long r;
 
-        for (size_t i = 0; i < PROFILE_SECCOMP_FILTERS; i++)
-                size += hello->filter_count[i] * sizeof(*program);
         if (fstat(fd, &st) < 0)
-                return fail(f, STEP_FILTERS, 0, errno);
+                return fail(f, STEP_FILTER, 0, errno);
         if (!size || (size_t)st.st_size != size)
-                return fail(f, STEP_FILTERS, 0, EBADMSG);
-        program = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (program == MAP_FAILED)
-                return fail(f, STEP_FILTERS, 0, errno);
-        ok = install(hello, program, f);
-        (void)munmap(program, size);
-        return ok;
+                return fail(f, STEP_FILTER, 0, EBADMSG);
+        filter.filter = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (filter.filter == MAP_FAILED)
+                return fail(f, STEP_FILTER, 0, errno);
+        r = result_of(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter));
+        (void)munmap(filter.filter, size);
+        return r >= 0 || fail(f, STEP_SECCOMP, 0, (int)r);
 }
 
 static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
@@ -119,7 +105,7 @@ static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
                 return fail(f, STEP_HELLO, 0, EPROTO);
         init->only_id = hello.only_id;
         if (!reduce_capabilities(init, f) || !check_session(init, &hello, f) ||
-            !install_filters(&hello, m->fds[0], f))
+            !install_filter(&hello, m->fds[0], f))
                 return false;
         (void)event_send(init, &reply, sizeof(reply), NULL, 0);
         return true;

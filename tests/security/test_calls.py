@@ -1,4 +1,4 @@
-"""System calls, as the kernel answers them to a command in a session: the profile's two filters are in force."""
+"""System calls, as the kernel answers them to a command in a session: the profile's filter is in force."""
 
 import pathlib
 import re

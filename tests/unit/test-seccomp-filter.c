@@ -1,4 +1,4 @@
-/* Whether the compiled filters do what the profile says: by a small evaluator of classic BPF over made-up
+/* Whether the compiled filter does what the profile says: by a small evaluator of classic BPF over made-up
  * calls, every number and every interesting argument, and then by the kernel, in children that install both
  * and run. */
 #include "daemon/seccomp-filter.h"
@@ -33,18 +33,16 @@ typedef struct Program {
         size_t n;
 } Program;
 
-static Program programs[SECCOMP_FILTERS];
+static Program program;
 
 static void compile(void)
 {
-        for (SeccompFilter i = 0; i < SECCOMP_FILTERS; i++)
-                cr_assert_eq(seccomp_compile(i, &programs[i].code, &programs[i].n), 0);
+        cr_assert_eq(seccomp_compile(&program.code, &program.n), 0);
 }
 
 static void release(void)
 {
-        for (SeccompFilter i = 0; i < SECCOMP_FILTERS; i++)
-                free(programs[i].code);
+        free(program.code);
 }
 
 TestSuite(seccomp, .init = compile, .fini = release);
@@ -65,7 +63,7 @@ static bool jumps(const struct sock_filter *f, uint32_t a)
         return false;
 }
 
-/* Runs one program; *ret_steps is how many instructions that took. */
+/* *ret_steps is how many instructions it took. */
 static uint32_t run(const Program *p, const struct seccomp_data *data, size_t *ret_steps)
 {
         uint32_t a = 0;
@@ -94,19 +92,11 @@ static uint32_t run(const Program *p, const struct seccomp_data *data, size_t *r
         return 0;
 }
 
-/* The action with the lowest value as a signed number wins (seccomp(2)). */
 static uint32_t verdict_of(const struct seccomp_data *data)
 {
-        uint32_t verdict = SECCOMP_RET_ALLOW;
+        size_t steps;
 
-        for (SeccompFilter i = 0; i < SECCOMP_FILTERS; i++) {
-                size_t steps;
-                uint32_t v = run(&programs[i], data, &steps);
-
-                if ((int32_t)(v & SECCOMP_RET_ACTION_FULL) < (int32_t)(verdict & SECCOMP_RET_ACTION_FULL))
-                        verdict = v;
-        }
-        return verdict;
+        return run(&program, data, &steps);
 }
 
 static uint32_t verdict(int number, uint64_t a, uint64_t b, uint64_t c)
@@ -251,18 +241,16 @@ Test(seccomp, limits_of_oneself_only)
         cr_expect_eq(verdict(SYS_prlimit64, UINT64_MAX, 7, 0), UNKNOWN);
 }
 
-/* The kernel runs both at every call of every session. */
+/* The kernel runs it at every call of every session. */
 Test(seccomp, small_and_quick)
 {
         size_t worst = 0, steps;
 
         for (int i = 0; i < NUMBERS; i++) {
-                run(&programs[SECCOMP_CALLS], &(struct seccomp_data){ .nr = i, .arch = AUDIT_ARCH_X86_64 },
-                    &steps);
+                run(&program, &(struct seccomp_data){ .nr = i, .arch = AUDIT_ARCH_X86_64 }, &steps);
                 worst = MAX(worst, steps);
         }
-        cr_expect_leq(programs[SECCOMP_TERMINAL].n, 24);
-        cr_expect_leq(programs[SECCOMP_CALLS].n, 600);
+        cr_expect_leq(program.n, 624);
         cr_expect_leq(worst, 48);
 }
 
@@ -270,12 +258,10 @@ static void install(void)
 {
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 _exit(100);
-        for (SeccompFilter i = 0; i < SECCOMP_FILTERS; i++) {
-                struct sock_fprog p = { .len = (unsigned short)programs[i].n, .filter = programs[i].code };
+        struct sock_fprog p = { .len = (unsigned short)program.n, .filter = program.code };
 
-                if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) < 0)
-                        _exit(101);
-        }
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) < 0)
+                _exit(101);
 }
 
 /* Runs f in a child; its wait status. */
@@ -295,7 +281,7 @@ static int in_child(void (*prepare)(void), void (*f)(void))
         return status;
 }
 
-/* Below both filters. */
+/* Below the filter. */
 static int filtered(void (*f)(void))
 {
         return in_child(install, f);

@@ -99,6 +99,9 @@ def install(tree):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE.parent / path, place)
     shutil.copy(harness.Build().directory / "daemon/nsrootd-later", tree / TESTS[1:])
+    ours = tree / "usr/local/lib/nsrootd/nsrootd.conf.d/10-tests.conf"  # what is kept ready is soon nothing again
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    ours.write_text("[Pool]\nIdleTimeout=1s\n")
 
 
 @pytest.fixture(scope="session")

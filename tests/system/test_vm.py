@@ -196,9 +196,10 @@ def no_user_namespaces(bed):
     """Switched off, for all of the machine, while nsrootd runs."""
     before = bed.run("cat", "/proc/sys/user/max_user_namespaces").stdout.strip()
     bed.shell("echo 0 >/proc/sys/user/max_user_namespaces", check=True)
+    assert until(lambda: bed.user(f"{RUN} id -u").stdout != "0\n", 60), "but for one that was ready, it is noticed"
     yield
     bed.shell(f"echo {before} >/proc/sys/user/max_user_namespaces", check=True)
-    assert bed.user(f"{RUN} id -u").stdout == "0\n", "there they are again"
+    assert until(lambda: bed.user(f"{RUN} id -u").stdout == "0\n", 60), "there they are again"
     assert doctor(bed)["user-namespaces"]["status"] == "ok"
 
 

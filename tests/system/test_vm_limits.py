@@ -72,12 +72,37 @@ def results_of(bed, ids, uid=2001):
 
 def test_who_takes_ten_times_his_memory_ends_as_a_whole_and_alone(bed):
     others = {bed.detach("sleep 300", uid=uid) for uid in (2001, 2002)}
-    before = bed.inits()
+    processes = f"cat {NODE}/user-*/{{{','.join(others)}}}/cgroup.procs"
+    before = bed.shell(processes).stdout.split()
     result, done = bed.result("sleep 300 & dd if=/dev/zero of=/dev/null bs=320M count=1; sleep 20", "--memory 32M")
     assert result["cause"] == "outOfMemory" and done.returncode == 137, done.stderr
     assert result["wallUSec"] < 5 * SECOND
     assert 0.95 * 32 * MIB <= result["memoryPeakBytes"] <= 1.05 * 32 * MIB
-    assert bed.inits() == before and set(bed.shell("nsrootctl list -q").stdout.split()) == others
+    assert bed.shell(processes).stdout.split() == before and len(before) == 4
+    assert set(bed.shell("nsrootctl list -q").stdout.split()) == others
+
+
+@pytest.fixture
+def kept_ready(bed):
+    """Sessions are, and longer than the tests' own file says (tests/system/conftest.py)."""
+    where = "/etc/nsrootd/nsrootd.conf.d"
+    bed.shell(f"mkdir -p {where}; printf '[Pool]\\nIdleTimeout=1h\\n' >{where}/20-ready.conf; systemctl reload nsrootd.service",
+              check=True)
+    yield
+    bed.shell(f"rm -r {where}; systemctl reload nsrootd.service", check=True)
+
+
+def test_one_that_was_ready_has_the_limits_that_are_asked_for(bed, kept_ready):
+    bed.user("nsrootctl run -- true", check=True)
+    assert wait_for(lambda: '"warm":2' in bed.shell("nsrootctl root list --json").stdout.replace(" ", "") and
+                    len(bed.inits()) == 2)
+    ready = bed.inits()
+    assert bed.shell(f"cat {NODE}/user-2001/*/pids.max").stdout.split() == ["512"] * 2, "in its user's, with the usual limits"
+    id = bed.detach("sleep 300", "--memory 32M --tasks 20")
+    limits = read(bed, f"user-2001/{id}", "memory.max", "pids.max", "cgroup.procs")
+    assert limits[:2] == [str(32 * MIB), "20"] and set(limits[2].split()) & set(ready)
+    result, done = bed.result("dd if=/dev/zero of=/dev/null bs=320M count=1; sleep 20", "--memory 32M")
+    assert result["cause"] == "outOfMemory" and done.returncode == 137, done.stderr
 
 
 def test_a_fork_bomb_meets_its_limit_and_can_be_killed(bed):

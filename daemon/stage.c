@@ -35,12 +35,18 @@ static int enter_tmpfs(const char *mount_point)
         return 0;
 }
 
-/* Mode 000 and the daemon's: nobody in a session may read, write or change it. */
-static int make_masks(void)
+/* The masks: mode 000 and the daemon's, so that nobody in a session may read, write or change them. And what
+ * is mounted on: by children, and by the process that they are cloned from (init/forker.c). */
+static int make_files(void)
 {
+        static const char *const directories[] = { "base", "dev", "proc", "sys" };
+
         if (mknod("mask-file", S_IFREG, 0) < 0 || mkdir("mask-directory", 0) < 0)
                 return -errno;
-        return mkdir("base", 0755) < 0 || mkdir("dev", 0755) < 0 ? -errno : 0;
+        for (size_t i = 0; i < ELEMENTSOF(directories); i++)
+                if (mkdir(directories[i], 0755) < 0)
+                        return -errno;
+        return 0;
 }
 
 static int bind_node(const char *from, const char *to)
@@ -89,7 +95,7 @@ int stage_enter(const char *mount_point, const char **ret_what)
         int r = enter_tmpfs(mount_point);
 
         if (r >= 0)
-                r = make_masks();
+                r = make_files();
         if (r >= 0)
                 r = bind_nodes(&what);
         if (r >= 0)

@@ -2,6 +2,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +49,20 @@ static void answer(int pid, int pidfd)
                 close_fd(pidfd);
 }
 
+/* Each child gets a copy of our mounts, one by one: here are only the stage, our working directory
+ * (daemon/stage.h), and a /proc and a /sys, without which the kernel lets no user namespace mount its own
+ * (mount_namespaces(7)). Where that cannot be had there is more to copy, and nothing else is different. */
+static void leave_host(void)
+{
+        const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+        if (unshare(CLONE_NEWNS) >= 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0 &&
+            mount("proc", "proc", "proc", flags, NULL) >= 0 &&
+            mount("sysfs", "sys", "sysfs", flags, NULL) >= 0 && syscall(SYS_pivot_root, ".", ".") >= 0 &&
+            umount2(".", MNT_DETACH) >= 0)
+                (void)!chdir("/");
+}
+
 void forker_run(void)
 {
         static _Alignas(OrderHeader) char buffer[sizeof(OrderFork)];
@@ -56,6 +71,7 @@ void forker_run(void)
         (void)prctl(PR_SET_NAME, FORKER_NAME, 0, 0, 0);
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
+        leave_host();
         for (;;) {
                 OrderMessage m;
                 int r = order_receive(INIT_CONTROL_FD, 0, buffer, sizeof(buffer), &m), pidfd = -EBADF;

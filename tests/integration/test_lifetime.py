@@ -20,6 +20,7 @@ from harness import OTHER, USER, Running, comm_and_state, still_there, until
 from varlink import Connection
 
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
+NODES = ("null", "zero", "full", "random", "urandom", "tty")
 PROMPTLY = 2  # seconds, from design: what is left after a stop, or a kill of whoever holds the session
 
 
@@ -302,6 +303,16 @@ def test_a_forker_has_nothing_of_a_client_nor_of_a_session(daemon):
     with contextlib.closing(Running(daemon, "sleep", "600")):
         links = sorted(os.readlink(f"/proc/{daemon.forker()}/fd/{fd}") for fd in os.listdir(f"/proc/{daemon.forker()}/fd"))
     assert len(links) == 2 and links[0].startswith("/memfd:nsroot-init") and links[1].startswith("socket:")
+
+
+def test_a_forker_has_no_mounts_of_the_host(fresh_daemon, tmp_path):
+    """So that it costs a session nothing how many there are."""
+    script = f'for i in 1 2 3; do mkdir {tmp_path}/$i; mount -t tmpfs of-the-host {tmp_path}/$i; done; exec "$@"'
+    daemon = fresh_daemon(wrapper=["sh", "-c", script, "sh"])
+    mounts = [line.split(" - ") for line in pathlib.Path(f"/proc/{daemon.forker()}/mountinfo").read_text().splitlines()]
+    assert {left.split()[4] for left, _ in mounts} == {"/", "/proc", "/sys", *(f"/dev/{name}" for name in NODES)}
+    assert daemon.run("cat", "/proc/self/mounts").stdout.count("of-the-host") == 0
+    assert sum("of-the-host" in line for line in daemon.mounts()) == 3
 
 
 def test_two_daemons_side_by_side(fresh_daemon):

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -292,6 +293,7 @@ def test_a_signal_to_the_client_reaches_the_command(daemon, name):
     script = f"trap 'echo got {name}; exit 8' {name}; echo ready; while :; do sleep 0.05; done"
     with daemon.popen("run", "--", "sh", "-c", script) as client:
         assert client.stdout.readline() == "ready\n"
+        time.sleep(0.3)  # the command may be faster than the word that it runs, without which there is nothing to pass on
         client.send_signal(getattr(signal, f"SIG{name}"))
         assert client.stdout.read() == f"got {name}\n"
         assert client.wait(10) == 8

@@ -99,9 +99,6 @@ def install(tree):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE.parent / path, place)
     shutil.copy(harness.Build().directory / "daemon/nsrootd-later", tree / TESTS[1:])
-    ours = tree / "usr/local/lib/nsrootd/nsrootd.conf.d/10-tests.conf"  # what is kept ready is soon nothing again
-    ours.parent.mkdir(parents=True, exist_ok=True)
-    ours.write_text("[Pool]\nIdleTimeout=1s\n")
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +107,15 @@ def installed(tmp_path_factory):
     tree = tmp_path_factory.mktemp("installed")
     install(tree)
     return tree
+
+
+@pytest.fixture(scope="session")
+def soon_cold(installed):
+    """The same, where what is kept ready is soon nothing again: for who counts what is left."""
+    ours = installed / "usr/local/lib/nsrootd/nsrootd.conf.d/10-tests.conf"
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    ours.write_text("[Pool]\nIdleTimeout=1s\n")
+    return installed
 
 
 class Crowd:
@@ -153,10 +159,10 @@ def vm_assets(name, *suite):
 
 
 @pytest.fixture(scope="session")
-def vm(installed, tmp_path_factory):
+def vm(soon_cold, tmp_path_factory):
     """The one emulated machine of all tests that want it."""
     bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed, vm_assets("vm"))
+    bed.up(soon_cold, vm_assets("vm"))
     assert bed.user("nsrootctl run -- true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
     yield bed
     bed.down()

@@ -14,9 +14,9 @@ RUN = "nsrootctl run --"
 
 
 @pytest.fixture(scope="module")
-def bed(installed, tmp_path_factory):
+def bed(soon_cold, tmp_path_factory):
     bed = Bed("bed-native", pathlib.Path("/var/tmp") / f"nsrootd-bed-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed)
+    bed.up(soon_cold)
     yield bed
     bed.down()
 

@@ -14,9 +14,9 @@ AS_ANOTHER = "setpriv --reuid=2002 --regid=2002 --clear-groups"
 
 
 @pytest.fixture(scope="module")
-def bed(installed, tmp_path_factory):
+def bed(soon_cold, tmp_path_factory):
     bed = Bed("bed-vm", pathlib.Path("/var/tmp") / f"nsrootd-vm-newer-{tmp_path_factory.getbasetemp().name}")
-    bed.up(installed, vm_assets("vm-newer", "bookworm-backports"))
+    bed.up(soon_cold, vm_assets("vm-newer", "bookworm-backports"))
     bed.shell("mkdir -p /etc/nsrootd; printf '[Sessions]\\nCharge=caller\\n' >/etc/nsrootd/nsrootd.conf", check=True)
     assert bed.user("nsrootctl run -- true").returncode == 0, bed.shell("journalctl -u nsrootd* --no-pager").stdout
     yield bed

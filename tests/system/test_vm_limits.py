@@ -114,7 +114,7 @@ def test_a_fork_bomb_meets_its_limit_and_can_be_killed(bed):
     begin, end = (float(line.split()[0]) for line in done.stdout.splitlines())
     assert end - begin < 2
     assert 32 < result_of(bed, id)["tasksPeak"] <= 64
-    assert bed.shell(f"ls -d {NODE}/user-2001").returncode != 0, "all of it is gone"
+    assert wait_for(lambda: bed.shell(f"ls -d {NODE}/user-2001").returncode != 0), "all of it is gone"
 
 
 def test_a_cpu_hog_gets_what_it_may_have(bed):

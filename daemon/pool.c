@@ -352,6 +352,7 @@ void pool_flush(Pool *p)
 {
         while (p->shelves)
                 shelf_free(p->shelves);
+        (void)sd_event_source_set_enabled(p->tidy, SD_EVENT_OFF); /* by what may be another timeout now */
 }
 
 void pool_forsake(Pool *p)

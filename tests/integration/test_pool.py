@@ -161,6 +161,17 @@ def test_a_reload_throws_them_away(make):
     assert "9216" in d.run("df", "-k", "/").stdout
 
 
+def test_how_long_they_wait_may_change(make):
+    d = make(IdleTimeout="1h")
+    d.run("true")
+    settled(d)
+    d.configure(pool(SlotsPerUser=8, IdleTimeout="1s"))
+    call(d.socket, "io.systemd.service.Reload")
+    d.run("true")
+    settled(d)
+    assert until(lambda: warm(d) == 0, 10)
+
+
 def test_a_root_can_be_removed_though_some_wait_in_it(make):
     d = make()
     d.run("true")

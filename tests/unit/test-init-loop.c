@@ -554,9 +554,13 @@ Test(loop, signals)
         int out[2], line[2];
 
         start_main(0, "trap '' TERM; while :; do sleep 1000; done");
-        start_exec(7, "trap 'echo TERM' TERM; echo ready; while :; do sleep 0.02; done", out, line);
+        start_exec(7,
+                   "trap 'echo TERM' TERM; until grep -q '^SigIgn:.*4...$' /proc/2/status; do sleep 0.02; "
+                   "done; "
+                   "echo ready; while :; do sleep 0.02; done",
+                   out, line);
         await_started(7);
-        expect_read(out[0], "ready\n");
+        expect_read(out[0], "ready\n"); /* and the main command does not mind any more */
         send_signal(7, SIGTERM, false);
         expect_read(out[0], "TERM\n");
         send_signal(0, SIGTERM, true);

@@ -38,7 +38,8 @@ def baseline(daemon):
     """The state of a daemon that has served once and is idle; it must be the same after the test."""
     assert daemon.run("true").returncode == 0
     daemon.cgroup_node()
-    assert until(lambda: not daemon.processes() and not daemon.sessions(), 10)
+    daemon.cool()
+    assert until(lambda: not daemon.processes() and not daemon.sessions() and not daemon.cgroups(), 10)
     time.sleep(0.1)
     before = state_of(daemon)
     yield before

@@ -400,13 +400,6 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
         return r < 0 ? fail(f, STEP_ORDERS, r) : 0;
 }
 
-void launcher_reap(const Launched *child)
-{
-        siginfo_t info;
-
-        (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
-}
-
 void launcher_kill(const Launched *child)
 {
         (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
@@ -417,12 +410,13 @@ void launcher_kill(const Launched *child)
 void launcher_end(Launched *child)
 {
         struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
+        siginfo_t info;
 
         if (child->pidfd < 0)
                 return;
         launcher_kill(child);
         (void)poll(&end, 1, REAP_PATIENCE_MSEC);
-        launcher_reap(child);
+        (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
         child->pidfd = close_fd(child->pidfd);
         child->control = close_fd(child->control);
 }

@@ -28,7 +28,7 @@ typedef struct LaunchFailure {
 } LaunchFailure;
 
 typedef struct Launched {
-        pid_t pid;   /* of nsroot-init, on the host; to be reaped (launcher_reap, launcher_end) */
+        pid_t pid;   /* of nsroot-init, on the host; to be reaped (launcher_end) */
         int pidfd;   /* the caller's */
         int control; /* the order socket; the caller's */
 } Launched;
@@ -39,8 +39,6 @@ typedef struct Launched {
 int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f);
 bool launcher_has_userns(const Launcher *l); /* the last time */
 void launcher_kill(const Launched *child);   /* and does not wait */
-/* One that has ended. */
-void launcher_reap(const Launched *child);
 /* Kills and reaps it, but does not wait for that for long; its descriptors are closed. Also where there is
  * none (a negative pidfd). */
 void launcher_end(Launched *child);

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from harness import OTHER, USER, Daemon, Running, until
+from harness import NO_NAMESPACES, OTHER, USER, Daemon, Running, until
 from varlink import Connection, call
 
 SESSION = "org.nsroot.session."
@@ -159,6 +161,18 @@ def test_a_reload_throws_them_away(make):
     call(d.socket, "io.systemd.service.Reload")
     assert until(lambda: not ready & waiting(d))
     assert "9216" in d.run("df", "-k", "/").stdout
+
+
+def test_those_made_with_user_namespaces_go_when_there_are_none(build):
+    """Also where nobody takes them for an hour."""
+    with contextlib.closing(Daemon(build, pool(SlotsPerUser=8, IdleTimeout="1h"), wrapper=[*NO_NAMESPACES, "100"])) as d:
+        d.run("true")
+        ready = settled(d)
+        subprocess.run(["nsenter", f"--user=/proc/{d.pid}/ns/user", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces"],
+                       check=True)
+        d.run("true")  # one of them, after which another is made: without
+        assert until(lambda: not ready & waiting(d), 10)
+        assert re.fullmatch(r"uid=(\d+) gid=\1\n", d.run("id").stdout)
 
 
 def test_how_long_they_wait_may_change(make):

@@ -309,9 +309,9 @@ static void count_start(Shelf *shelf)
         uint64_t now = now_usec(CLOCK_MONOTONIC);
         double faded = (double)(now - shelf->used_usec) / (double)BURST_USEC;
 
-        shelf->burst = shelf->burst > faded ? shelf->burst - faded + 1 : 1;
+        shelf->burst = faded < 1 ? shelf->burst * (1 - faded) + 1 : 1;
         shelf->used_usec = now;
-        shelf->wanted = MAX(MAX(shelf->wanted, (size_t)shelf->burst), (size_t)WANTED_MIN);
+        shelf->wanted = MAX(MAX(shelf->wanted, (size_t)(shelf->burst + 0.5)), (size_t)WANTED_MIN);
 }
 
 void pool_expect(Pool *p, const Wanted *wanted)

@@ -14,6 +14,11 @@ typedef struct Client {
 
 extern const Option client_options[];
 
+/* Ends the process as a verb that returned the status would: with what it printed written, or a failure that
+ * says why not. For verbs whose end somebody waits for: what they have goes with the process, in a fraction
+ * of the time that it takes to give it back piece by piece. */
+_noreturn_ void client_leave(int status);
+
 #define VERB_PREFIX  "nsrootctl "
 #define OPERANDS_ANY UINT_MAX
 

@@ -71,7 +71,9 @@ static int run_exec(const Client *client, const void *options, char **operands)
                 r = build_call(&c, o, operands[0], words);
         if (r >= 0)
                 r = stay(&c, operands[0], &result);
-        return r < 0 ? failure_say(&c.failure) : command_conclude(result);
+        if (r < 0)
+                return failure_say(&c.failure);
+        client_leave(command_conclude(result));
 }
 
 static const Option verb_options[] = {

@@ -231,7 +231,7 @@ static int run_attached(Run *run)
                 return failure_say(&run->command.failure);
         }
         r = command_conclude(result);
-        return write_result(run, result) ?: r;
+        client_leave(write_result(run, result) ?: r);
 }
 
 static int print_session(Run *run, struct json_object *session)

@@ -7,6 +7,7 @@
 #include "client.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "failure.h"
 #include "lend.h"
@@ -78,6 +79,11 @@ static int check_output(int status)
         if (fflush(stdout) == EOF || ferror(stdout))
                 return failure_exit("cannot write to standard output: %s", errno_text(errno));
         return status;
+}
+
+void client_leave(int status)
+{
+        _exit(check_output(status));
 }
 
 static int check_operands(const Verb *verb, char **operands)

@@ -15,6 +15,7 @@ void relay_init(Relay *r, int from, int to, int owned, int patient)
         r->patient = patient;
         r->ended = r->resting = false;
         r->filter = NULL;
+        r->buffer = NULL;
         r->start = r->end = 0;
 }
 
@@ -22,6 +23,17 @@ void relay_done(Relay *r)
 {
         r->owned = close_fd(r->owned);
         r->ended = true;
+        free(r->buffer);
+        r->buffer = NULL;
+}
+
+/* Most never copy anything, and a page that is not touched costs nothing. */
+static bool has_buffer(Relay *r)
+{
+        if (!r->buffer)
+                r->buffer = malloc(RELAY_BUFFER);
+        r->resting = !r->buffer;
+        return r->buffer;
 }
 
 bool relay_is_empty(const Relay *r)
@@ -66,6 +78,8 @@ static void on_error(Relay *r, int fd)
 
 void relay_insert(Relay *r, const char *bytes, size_t n)
 {
+        if (n == 0 || !has_buffer(r))
+                return;
         memcpy(r->buffer, bytes, n);
         r->start = 0;
         r->end = n;
@@ -85,7 +99,7 @@ static ssize_t read_filtered(Relay *r)
 
 static ssize_t read_plain(Relay *r)
 {
-        ssize_t n = read(r->from, r->buffer, sizeof(r->buffer));
+        ssize_t n = read(r->from, r->buffer, RELAY_BUFFER);
 
         if (n > 0) {
                 r->start = 0;
@@ -96,8 +110,11 @@ static ssize_t read_plain(Relay *r)
 
 static void fill(Relay *r)
 {
-        ssize_t n = r->filter ? read_filtered(r) : read_plain(r);
+        ssize_t n;
 
+        if (!has_buffer(r))
+                return;
+        n = r->filter ? read_filtered(r) : read_plain(r);
         if (n < 0)
                 on_error(r, r->from);
         else if (n == 0)

@@ -25,7 +25,7 @@ typedef struct Relay {
         RelayFilter filter; /* or NULL */
         void *filter_data;
         size_t start, end;
-        char buffer[RELAY_BUFFER];
+        char *buffer; /* owned: RELAY_BUFFER bytes, once there was something to copy */
 } Relay;
 
 /* Takes `owned`. There is no filter unless one is put into it afterwards. */

@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How far to look for the end of a message at once. On the stack, so that it costs a waiting client nothing.
- */
-#define PEEK_SIZE    (16 * 1024)
+/* How far to look for the end of a message at once: most are shorter. On the stack, so that it costs a
+ * waiting client nothing. */
+#define PEEK_SIZE    (4 * KIB)
 
 /* SCM_MAX_FD of the kernel: how many descriptors can come at once (unix(7)). */
 #define RECEIVED_MAX 253

@@ -2,6 +2,11 @@
 #include "remains.h"
 
 #include <sys/epoll.h>
+#include <time.h>
+
+/* The kernel takes a namespace apart on every processor at once, which whoever was just told of the end, and
+ * ends now too, would have to wait for. */
+#define DELAY (2 * USEC_PER_MSEC)
 
 typedef struct Item Item;
 struct Item {
@@ -9,26 +14,57 @@ struct Item {
         Remains *remains;
         Remnant remnant;
         sd_event_source *end; /* of its init */
+        bool is_killed;
 };
 
 struct Remains {
         sd_event *event;
+        sd_event_source *kill;
         IdRanges *ranges;
         void (*gone)(void *userdata);
         void *userdata;
         Item *items;
 };
 
+static int on_kill(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Remains *r = userdata;
+
+        for (Item *item = r->items; item; item = item->next) {
+                if (!item->is_killed)
+                        launcher_kill(&item->remnant.init);
+                item->is_killed = true;
+        }
+        return 0;
+}
+
 int remains_new(sd_event *event, IdRanges *ranges, void (*gone)(void *userdata), void *userdata,
                 Remains **ret)
 {
-        Remains *r = calloc(1, sizeof(*r));
+        _cleanup_(remains_freep) Remains *r = calloc(1, sizeof(*r));
+        int e;
 
         if (!r)
                 return -ENOMEM;
         *r = (Remains){ .event = sd_event_ref(event), .ranges = ranges, .gone = gone, .userdata = userdata };
-        *ret = r;
+        e = sd_event_add_time(event, &r->kill, CLOCK_MONOTONIC, UINT64_MAX, 1, on_kill, r);
+        if (e >= 0)
+                e = sd_event_source_set_enabled(r->kill, SD_EVENT_OFF);
+        if (e < 0)
+                return e;
+        *ret = TAKE_PTR(r);
         return 0;
+}
+
+/* All that were added meanwhile go together. 0; any error: nothing would kill them. */
+static int kill_later(Remains *r)
+{
+        int e;
+
+        if (sd_event_source_get_enabled(r->kill, NULL) > 0)
+                return 0;
+        e = sd_event_source_set_time_relative(r->kill, DELAY);
+        return e < 0 ? e : sd_event_source_set_enabled(r->kill, SD_EVENT_ONESHOT);
 }
 
 static void give_back(Remains *r, Remnant *remnant)
@@ -56,6 +92,7 @@ Remains *remains_free(Remains *r)
 {
         while (r->items)
                 item_free(r->items);
+        sd_event_source_disable_unref(r->kill);
         sd_event_unref(r->event);
         free(r);
         return NULL;
@@ -79,7 +116,9 @@ static int add(Remains *r, const Remnant *remnant)
         if (!item)
                 return -ENOMEM;
         *item = (Item){ .next = r->items, .remains = r, .remnant = *remnant };
-        e = sd_event_add_io(r->event, &item->end, remnant->init.pidfd, EPOLLIN, on_end, item);
+        e = kill_later(r);
+        if (e >= 0)
+                e = sd_event_add_io(r->event, &item->end, remnant->init.pidfd, EPOLLIN, on_end, item);
         if (e < 0) {
                 free(item);
                 return e;
@@ -94,8 +133,6 @@ void remains_add(Remains *r, const Remnant *remnant)
 {
         Remnant copy = *remnant;
 
-        if (copy.init.pidfd >= 0)
-                launcher_kill(&copy.init);
         if (copy.init.pidfd < 0 || add(r, &copy) < 0)
                 give_back(r, &copy);
 }

@@ -29,8 +29,9 @@ int remains_new(sd_event *event, IdRanges *ranges, void (*gone)(void *userdata),
 Remains *remains_free(Remains *r); /* waits for what there is, but not for ever (launcher_end) */
 DEFINE_CLEANUP(Remains *, remains_free);
 
-/* Kills what may be left of it, and takes all of it; where its init is gone already (its pidfd is negative),
- * that is given back at once. Where there is no memory, it is waited for. */
+/* Takes all of it, and kills its init, which has nobody left inside, a moment later; where that is gone
+ * already (its pidfd is negative), the rest is given back at once. Where there is no memory, it is killed
+ * and waited for. */
 void remains_add(Remains *r, const Remnant *remnant);
 size_t remains_of(const Remains *r, uid_t owner);
 bool remains_any(const Remains *r);

@@ -254,7 +254,8 @@ static void drop_output(Session *s)
                 s->output_fd = close_fd(s->output_fd);
 }
 
-/* First the state: whatever happens to us from here on, the result is known. */
+/* First the state: whatever happens to us from here on, the result is known. Then who waits for it: the rest
+ * is done before anybody can ask for more. */
 static void finish(Session *s)
 {
         read_result(s);
@@ -263,6 +264,7 @@ static void finish(Session *s)
         s->state = SESSION_EXITED;
         s->is_paused = false;
         session_keep_end(s);
+        tell_ended(s);
         release(s);
         session_log_end(s, s->is_start_logged);
         s->host->on_exited(s, s->host->userdata);
@@ -270,7 +272,6 @@ static void finish(Session *s)
         tell_output(s, true);
         session_end_commands(s);
         drop_output(s);
-        tell_ended(s);
 }
 
 void session_kill_init(Session *s)
@@ -698,7 +699,7 @@ bool session_is_live(const Session *s)
 
 pid_t session_leader(const Session *s)
 {
-        return s->init.pid;
+        return session_is_live(s) ? s->init.pid : 0;
 }
 
 const char *session_cgroup(const Session *s)

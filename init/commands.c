@@ -77,13 +77,19 @@ static bool on_started(Init *init, Job *job, uint64_t id, Running *r, Failure *f
         return true;
 }
 
+/* From the first command on the files may say anything else. */
+static const User *known_root(const Init *init, const OrderMessage *m)
+{
+        return m->header->command == ORDER_MAIN_COMMAND && init->has_root ? &init->root : NULL;
+}
+
 void commands_start(Init *init, OrderMessage *m)
 {
         static Job job; /* too large for a stack; the only one at a time */
         uint64_t id = m->header->command;
         Running running;
         Failure f;
-        bool ok = job_parse(m, init->only_id, &job, &f) && prepare(init, &job, &f) &&
+        bool ok = job_parse(m, init->only_id, known_root(init, m), &job, &f) && prepare(init, &job, &f) &&
                   spawn(init, &job, &running, &f) && on_started(init, &job, id, &running, &f);
 
         if (!ok)
@@ -182,6 +188,15 @@ static void end_all(void)
                 pid = wait4(-1, NULL, 0, NULL);
 }
 
+/* The daemon ends it when nobody waits for that, or has ended itself; it has nothing else to say. */
+static void await_end(const Init *init)
+{
+        struct pollfd p = { .fd = init->control };
+
+        while (poll(&p, 1, -1) < 0)
+                ;
+}
+
 static uint64_t usec(struct timeval t)
 {
         return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_usec;
@@ -216,7 +231,10 @@ static void on_exit_of(Init *init, Command *c, int status, const struct rusage *
         (void)event_send(init, &e, sizeof(e), NULL, 0);
         if (!is_main)
                 return;
-        let_viewers_read(init);
+        if (e.is_last)
+                await_end(init);
+        else
+                let_viewers_read(init);
         _exit(EXIT_SUCCESS);
 }
 

@@ -18,12 +18,23 @@ typedef struct Command {
         size_t poll;
 } Command;
 
+/* user.c: who a command runs as, by the root's own /etc/passwd and /etc/group. */
+typedef struct User {
+        uid_t uid;
+        gid_t gid;
+        char name[64]; /* the number where it has no name */
+        char home[256];
+} User;
+
 typedef struct Init {
         int control;      /* the order socket */
         int signals;      /* a signalfd of SIGCHLD and SIGTERM */
         uint32_t only_id; /* 0: a user namespace is the session's; else none, and this is its one uid and gid
                            */
         uint64_t inherited_filters;
+        struct rlimit limits[RLIM_NLIMITS]; /* which every command begins with */
+        User root; /* who runs what nobody is named for, by the files as they were before any command */
+        bool has_root;
         Command commands[COMMANDS_MAX];
         size_t n_commands;
         Ring ring;
@@ -71,23 +82,15 @@ bool setup_hello(Init *init, Failure *f);
 /* check.c: reads the session's namespaces and mounts back from the kernel. */
 bool check_session(const Init *init, const OrderHello *hello, Failure *f);
 
-/* user.c: who a command runs as, by the root's own /etc/passwd and /etc/group. */
-typedef struct User {
-        uid_t uid;
-        gid_t gid;
-        char name[64]; /* the number where it has no name */
-        char home[256];
-} User;
-/* spec: "", NAME, UID, and either with :GROUP or :GID. "" is root. 0; -ENOENT: no such user or group;
- * -EINVAL, -ERANGE: not a name nor an id of this session; or an error of reading the files. Never yields an
- * id that was not asked for. */
+/* user.c. spec: "", NAME, UID, and either with :GROUP or :GID. "" is root. 0; -ENOENT: no such user or
+ * group; -EINVAL, -ERANGE: not a name nor an id of this session; or an error of reading the files. Never
+ * yields an id that was not asked for. */
 int user_resolve(const char *spec, User *ret);
 
 /* A command as it was ordered, its strings in the receive buffer. */
 typedef struct Job {
         OrderSpawn order;
-        char *argv[STRINGS_MAX + 1];
-        char *envp[STRINGS_MAX + 1];
+        char **argv, **envp; /* of strings */
         const char *directory;
         const char *path; /* of envp: where the command is looked for */
         User user;
@@ -95,10 +98,12 @@ typedef struct Job {
         int lifeline;
         int ring;
         char home[sizeof("HOME=") + 256], user_entry[sizeof("USER=") + 64];
+        char *strings[2 * (STRINGS_MAX + 1)]; /* at the end: what is not used is not touched */
 } Job;
 
-/* job.c: takes an order apart; the message's descriptors are the job's afterwards. only_id: as Init's. */
-bool job_parse(OrderMessage *m, uint32_t only_id, Job *ret, Failure *f);
+/* job.c: takes an order apart; the message's descriptors are the job's afterwards. only_id: as Init's. root:
+ * who root is, where that is known already, or NULL. */
+bool job_parse(OrderMessage *m, uint32_t only_id, const User *root, Job *ret, Failure *f);
 void job_done(Job *job);
 
 /* A command that runs: its exec has succeeded. */
@@ -113,7 +118,10 @@ bool spawn(const Init *init, Job *job, Running *ret, Failure *f);
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */
 bool profile_check(const Init *init, const Job *job, Failure *f);
-/* The same of nsroot-init itself: who it is, and which capabilities it has. */
+/* Whether that is the limit of a command before it sets any: what the kernel said when nsroot-init began,
+ * which nobody in the session can change for it. */
+bool profile_begins_with(const Init *init, uint32_t resource, const struct rlimit *limit);
+/* As profile_check, of nsroot-init itself: who it is, and which capabilities it has. */
 bool profile_check_init(const Init *init, Failure *f);
 /* Notes how many seccomp filters the daemon's unit gave us: a command has those and the session's. */
 bool profile_count_filters(Init *init, Failure *f);

@@ -17,13 +17,21 @@ static char *next_string(const char **cursor, const char *end)
 
 static bool parse_list(const char **cursor, const char *end, uint32_t n, char **ret)
 {
-        if (n > STRINGS_MAX)
-                return false;
         for (uint32_t i = 0; i < n; i++)
                 if (!(ret[i] = next_string(cursor, end)))
                         return false;
         ret[n] = NULL;
         return true;
+}
+
+static bool parse_lists(const char **cursor, const char *end, Job *job)
+{
+        if (job->order.argc > STRINGS_MAX || job->order.envc > STRINGS_MAX)
+                return false;
+        job->argv = job->strings;
+        job->envp = job->strings + job->order.argc + 1;
+        return parse_list(cursor, end, job->order.argc, job->argv) &&
+               parse_list(cursor, end, job->order.envc, job->envp);
 }
 
 static const char *environment_get(char *const *envp, const char *key)
@@ -84,11 +92,15 @@ static bool take_descriptors(OrderMessage *m, Job *job)
 
 /* Where there is one id only, it is whoever is root elsewhere, with root's home; nobody else can be had. It
  * has no name in the root's files. */
-static int resolve(const char *user, uint32_t only_id, User *ret)
+static int resolve(const char *user, uint32_t only_id, const User *root, User *ret)
 {
         User u;
-        int r = user_resolve(user, &u);
+        int r = 0;
 
+        if (root && !user[0])
+                u = *root;
+        else
+                r = user_resolve(user, &u);
         if (r < 0)
                 return r;
         if (only_id && (u.uid != 0 || u.gid != 0))
@@ -101,18 +113,17 @@ static int resolve(const char *user, uint32_t only_id, User *ret)
         return 0;
 }
 
-bool job_parse(OrderMessage *m, uint32_t only_id, Job *ret, Failure *f)
+bool job_parse(OrderMessage *m, uint32_t only_id, const User *root, Job *ret, Failure *f)
 {
         const char *cursor = m->blob, *end = m->blob + m->blob_size, *user;
         int r;
 
         order_copy(m, &ret->order, sizeof(ret->order));
         if (!take_descriptors(m, ret) || !ret->order.argc || ret->order.blob_size != m->blob_size ||
-            !parse_list(&cursor, end, ret->order.argc, ret->argv) ||
-            !parse_list(&cursor, end, ret->order.envc, ret->envp) || !(user = next_string(&cursor, end)) ||
+            !parse_lists(&cursor, end, ret) || !(user = next_string(&cursor, end)) ||
             !(ret->directory = next_string(&cursor, end)))
                 return fail(f, STEP_ORDER, 0, EBADMSG);
-        r = resolve(user, only_id, &ret->user);
+        r = resolve(user, only_id, root, &ret->user);
         if (r < 0)
                 return fail(f, STEP_USER, 0, r);
         return complete_environment(ret) || fail(f, STEP_ORDER, 0, E2BIG);

@@ -63,9 +63,18 @@ static void enlarge_buffer(const Init *init)
         (void)setsockopt(init->control, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
+static bool read_limits(Init *init, Failure *f)
+{
+        for (int i = 0; i < RLIM_NLIMITS; i++)
+                if (getrlimit(i, &init->limits[i]) < 0)
+                        return fail(f, STEP_LIMITS, (uint32_t)i, errno);
+        return true;
+}
+
 bool setup_process(Init *init, Failure *f)
 {
-        if (!protect(f) || !open_descriptors(init, f) || !profile_count_filters(init, f))
+        if (!protect(f) || !open_descriptors(init, f) || !profile_count_filters(init, f) ||
+            !read_limits(init, f))
                 return false;
         enlarge_buffer(init);
         return true;
@@ -107,6 +116,7 @@ static bool accept_hello(Init *init, const OrderMessage *m, Failure *f)
         if (!reduce_capabilities(init, f) || !check_session(init, &hello, f) ||
             !install_filter(&hello, m->fds[0], f))
                 return false;
+        init->has_root = user_resolve("", &init->root) >= 0;
         (void)event_send(init, &reply, sizeof(reply), NULL, 0);
         return true;
 }

@@ -57,7 +57,7 @@ static int do_limits(Spawn *s)
                 uint32_t i = s->failure.index;
                 struct rlimit l = { s->job->order.limits[i].soft, s->job->order.limits[i].hard };
 
-                if (setrlimit((int)i, &l) < 0)
+                if (!profile_begins_with(s->init, i, &l) && setrlimit((int)i, &l) < 0)
                         return -errno;
         }
         return 0;

@@ -109,7 +109,7 @@ def test_sessions_are_counted_and_not_all_written_but_who_began_in_the_log_ends_
         ids = [run_session(c)["id"] for _ in range(n)]
     with Connection(daemon.socket, OTHER) as c:
         other = run_session(c)["id"]
-    assert len(log.lines(other)) == 2
+    assert until(lambda: len(log.lines(other)) == 2)
     begun = {i for i in ids if log.lines(f"Session {i} of uid {USER} started")}
     ended = {i for i in ids if log.lines(f"Session {i} of uid {USER} ended")}
     assert begun <= ended
@@ -152,7 +152,7 @@ def test_starts_that_fail_are_counted_where_they_are_written(talkative):
     log, n = Log(talkative), max(RUNS // 5, BURST + 20)
     fail_to_start(talkative, USER, n, arguments=["/no/such/command"])
     fail_to_start(talkative, OTHER, 1, arguments=["/no/such/command"])
-    assert len(log.lines(f"of uid {OTHER} was not set up")) == 1
+    assert until(lambda: len(log.lines(f"of uid {OTHER} was not set up")) == 1), "it is written when who waits has been told"
     check_flood(log, f"of uid {USER} was not set up", USER, n)
 
 

@@ -51,7 +51,7 @@ static void make(uint32_t argc, uint32_t envc, const char *blob, size_t size, si
 
 static void expect_refused(const char *what, Step step, uint32_t error)
 {
-        cr_expect_not(job_parse(&message, 0, &job, &failure), "%s", what);
+        cr_expect_not(job_parse(&message, 0, NULL, &job, &failure), "%s", what);
         cr_expect_eq(failure.step, step, "%s: step %u", what, failure.step);
         cr_expect_eq(failure.error, error, "%s: %u", what, failure.error);
         job_done(&job);
@@ -73,7 +73,7 @@ static void expect_environment(const char *const *expected)
 Test(job, everything)
 {
         MAKE(3, 2, "ls\0-l\0\0PATH=/x\0A=b\0bin\0/tmp\0");
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         cr_expect_str_eq(job.argv[0], "ls");
         cr_expect_str_eq(job.argv[1], "-l");
         cr_expect_str_eq(job.argv[2], "");
@@ -92,20 +92,20 @@ Test(job, everything)
 Test(job, whose_home_and_name)
 {
         MAKE(1, 1, "a\0HOME=/x\0\0/\0");
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         EXPECT_ENVIRONMENT("HOME=/x", "USER=five");
 
         MAKE(1, 2, "a\0USER=\0HOME=\0\0/\0");
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         EXPECT_ENVIRONMENT("USER=", "HOME=");
 
         MAKE(1, 3, "a\0USERS=1\0HOM=2\0PATHS=3\0\0/\0");
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         EXPECT_ENVIRONMENT("USERS=1", "HOM=2", "PATHS=3", "HOME=/home/five", "USER=five");
         cr_expect_null(job.path);
 
         MAKE(1, 0, "a\0\0/\0");
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         EXPECT_ENVIRONMENT("HOME=/home/five", "USER=five");
 }
 
@@ -118,7 +118,7 @@ Test(job, no_such_user)
 Test(job, where_there_is_one_id_only)
 {
         MAKE(1, 0, "a\0root\0/\0");
-        cr_assert(job_parse(&message, 700000, &job, &failure));
+        cr_assert(job_parse(&message, 700000, NULL, &job, &failure));
         EXPECT_ENVIRONMENT("HOME=/root", "USER=700000");
         cr_expect_eq(job.user.uid, 700000);
         cr_expect_eq(job.user.gid, 700000);
@@ -135,7 +135,7 @@ Test(job, where_there_is_one_id_only)
         };
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 make(1, 0, rows[i].blob, rows[i].size, 0);
-                cr_expect_not(job_parse(&message, 700000, &job, &failure), "%s", rows[i].what);
+                cr_expect_not(job_parse(&message, 700000, NULL, &job, &failure), "%s", rows[i].what);
                 cr_expect_eq(failure.step, STEP_USER);
                 cr_expect_eq(failure.error, rows[i].error, "%s: %u", rows[i].what, failure.error);
         }
@@ -181,7 +181,7 @@ Test(job, truncated)
                 expect_refused("a part of a message", STEP_ORDER, EBADMSG);
         }
         make(3, 2, good, sizeof(good), 0);
-        cr_expect(job_parse(&message, 0, &job, &failure));
+        cr_expect(job_parse(&message, 0, NULL, &job, &failure));
 }
 
 Test(job, sizes_that_disagree)
@@ -214,7 +214,7 @@ static void make_many(uint32_t argc, uint32_t envc)
 Test(job, as_many_strings_as_may_be)
 {
         make_many(STRINGS_MAX, STRINGS_MAX - 2);
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         cr_expect_str_eq(job.argv[STRINGS_MAX - 1], "a");
         cr_expect_null(job.argv[STRINGS_MAX]);
         cr_expect_str_eq(job.envp[STRINGS_MAX - 1], "USER=five");
@@ -239,7 +239,7 @@ Test(job, descriptors)
         sent.order.flags = SPAWN_STDIN | SPAWN_STDERR | SPAWN_LIFELINE;
         kept = message.fds[3];
         const int fds[] = { message.fds[0], message.fds[1], message.fds[2] };
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         cr_expect_eq(job.stdio[0], fds[0]);
         cr_expect_eq(job.stdio[1], -EBADF);
         cr_expect_eq(job.stdio[2], fds[1]);
@@ -262,7 +262,7 @@ Test(job, the_ring_is_the_last)
         make(1, 0, "a\0\0/\0", 5, 5);
         memcpy(fds, message.fds, sizeof(fds));
         sent.order.flags = SPAWN_STDIN | SPAWN_STDOUT | SPAWN_STDERR | SPAWN_LIFELINE | SPAWN_RING;
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         cr_expect_eq(job.lifeline, fds[3]);
         cr_expect_eq(job.ring, fds[4]);
         job_done(&job);
@@ -272,7 +272,7 @@ Test(job, the_ring_is_the_last)
         make(1, 0, "a\0\0/\0", 5, 1);
         fds[0] = message.fds[0];
         sent.order.flags = SPAWN_RING | SPAWN_CAPTURE;
-        cr_assert(job_parse(&message, 0, &job, &failure));
+        cr_assert(job_parse(&message, 0, NULL, &job, &failure));
         cr_expect_eq(job.ring, fds[0]);
         cr_expect_eq(job.lifeline, -EBADF);
         job_done(&job);

@@ -83,9 +83,11 @@ static void close_harmless(Fds *fds)
         size_t kept = 0;
 
         for (size_t i = 0; i < fds->n; i++)
-                if (closes_at_once(fds->fd[i]))
+                if (fds->fd[i] < 0)
+                        continue;
+                else if (closes_at_once(fds->fd[i]))
                         close_fd(fds->fd[i]);
-                else if (fds->fd[i] >= 0)
+                else
                         fds->fd[kept++] = fds->fd[i];
         fds->n = kept;
 }

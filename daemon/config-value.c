@@ -91,8 +91,10 @@ static bool is_part(uint64_t value)
 
 uint64_t value_memory(uint64_t value)
 {
-        uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+        static uint64_t all; /* asked for once: several limits of every start are parts of it */
 
+        if (!all)
+                all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
         return is_part(value) ? all / 100 * (value & ~MEMORY_PART) : value;
 }
 

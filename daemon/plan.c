@@ -145,6 +145,21 @@ static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
         return 0;
 }
 
+/* Ours are what the service manager gave us, once. */
+static const uint64_t *own_hard_limits(void)
+{
+        static uint64_t hard[RLIM_NLIMITS];
+        static bool known;
+
+        for (int i = 0; !known && i < RLIM_NLIMITS; i++) {
+                struct rlimit own;
+
+                hard[i] = getrlimit(i, &own) < 0 ? RLIM_INFINITY : own.rlim_max;
+        }
+        known = true;
+        return hard;
+}
+
 /* What a command gets of each resource; no more than the daemon could give (a hard limit is not raised). */
 static void build_limits(const Limits *limits, OrderSpawn *ret)
 {
@@ -171,11 +186,7 @@ static void build_limits(const Limits *limits, OrderSpawn *ret)
                 ret->limits[given[i].resource].hard = given[i].hard;
         }
         for (int i = 0; i < RLIM_NLIMITS; i++) {
-                struct rlimit own;
-
-                if (getrlimit(i, &own) < 0)
-                        continue;
-                ret->limits[i].hard = MIN(ret->limits[i].hard, own.rlim_max);
+                ret->limits[i].hard = MIN(ret->limits[i].hard, own_hard_limits()[i]);
                 ret->limits[i].soft = MIN(ret->limits[i].soft, ret->limits[i].hard);
         }
 }

@@ -1,4 +1,5 @@
-/* usage: race ROUNDS < COMMANDS          each command in turn, ROUNDS times over, one at a time
+/* usage: race ROUNDS [PAUSE] < COMMANDS  each command in turn, ROUNDS times over, one at a time, and so many
+ *                                        microseconds after each, so that none pays for another's remains
  *        race -j CALLERS SECONDS < COMMAND   as many at once as there are callers, for so long
  *
  * A command is a line: words between blanks, of which the first ones may be NAME=VALUE or uid=NUMBER (whom
@@ -116,7 +117,7 @@ static int run(const Command *c, unsigned serial, uint64_t *ret_usec, uint64_t *
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int in_turn(const Command *commands, size_t n, unsigned rounds)
+static int in_turn(const Command *commands, size_t n, unsigned rounds, unsigned pause_usec)
 {
         uint64_t usec, cpu;
 
@@ -125,6 +126,8 @@ static int in_turn(const Command *commands, size_t n, unsigned rounds)
                         int status = run(&commands[i], round, &usec, &cpu);
 
                         fprintf(figures, "%zu %lu %lu %d\n", i, usec, cpu, status);
+                        if (pause_usec)
+                                usleep(pause_usec);
                 }
         return 0;
 }
@@ -180,5 +183,6 @@ int main(int argc, char **argv)
         dup2(null, STDERR_FILENO);
         return strcmp(argv[1], "-j") == 0
                        ? at_once(&commands[0], (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]))
-                       : in_turn(commands, n, (unsigned)atoi(argv[1]));
+                       : in_turn(commands, n, (unsigned)atoi(argv[1]),
+                                 argc > 2 ? (unsigned)atoi(argv[2]) : 0);
 }

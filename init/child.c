@@ -111,16 +111,12 @@ static int do_ids(Child *c)
 
 static int do_process(Child *c)
 {
-        struct sigaction reset = { .sa_handler = SIG_DFL };
         sigset_t none;
 
         if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return -errno;
         if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
                 return -errno;
-        for (int s = 1; s < _NSIG;
-             s++) /* ignored signals would stay ignored; the two that cannot be changed fail */
-                sigaction(s, &reset, NULL);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         umask(022);

@@ -63,6 +63,15 @@ static void leave_host(void)
                 (void)!chdir("/");
 }
 
+/* What is ignored would be so in every session; the two that cannot be changed fail. */
+static void reset_signals(void)
+{
+        struct sigaction reset = { .sa_handler = SIG_DFL };
+
+        for (int s = 1; s < _NSIG; s++)
+                (void)sigaction(s, &reset, NULL);
+}
+
 void forker_run(void)
 {
         static _Alignas(OrderHeader) char buffer[sizeof(OrderFork)];
@@ -71,6 +80,7 @@ void forker_run(void)
         (void)prctl(PR_SET_NAME, FORKER_NAME, 0, 0, 0);
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
+        reset_signals();
         leave_host();
         for (;;) {
                 OrderMessage m;

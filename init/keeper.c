@@ -128,7 +128,7 @@ int keeper_run(int lifeline, void (*command)(void *data), void *data)
         if (prctl(PR_SET_NAME, "nsroot-keeper", 0, 0, 0) < 0 ||
             prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 return -errno;
-        k.command = fork();
+        k.command = vfork(); /* who is stopped on the way to the exec, nsroot-init kills, and us */
         if (k.command < 0)
                 return -errno;
         if (k.command == 0)

@@ -7,7 +7,6 @@
 #include "client.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "failure.h"
 #include "lend.h"
@@ -83,7 +82,7 @@ static int check_output(int status)
 
 void client_leave(int status)
 {
-        _exit(check_output(status));
+        exit(check_output(status));
 }
 
 static int check_operands(const Verb *verb, char **operands)

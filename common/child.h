@@ -7,9 +7,8 @@
 
 #include "order.h"
 
-#define FORKER_NAME        "nsroot-forker"
-#define OOM_SCORE_ADJ_SIZE 8
-#define HOSTNAME_SIZE      65 /* sethostname(2): 64 bytes */
+#define FORKER_NAME   "nsroot-forker"
+#define HOSTNAME_SIZE 65 /* sethostname(2): 64 bytes */
 
 /* What the child does between its clone and the exec of nsroot-init: everything is decided before, as plain
  * data. */
@@ -18,8 +17,6 @@ typedef struct ChildPlan {
         uint32_t plain_root; /* the root is what was attached, and no overlay over it */
         uint32_t only_id;    /* 0: there is a user namespace; else there is none, and this uid and gid */
         uint32_t processors; /* how many the host may have, for their masks */
-        uint64_t storage_max, storage_inodes;
-        char oom_score_adj[OOM_SCORE_ADJ_SIZE]; /* as the kernel reads it */
         char hostname[HOSTNAME_SIZE];
         char storage[96]; /* options of the tmpfs that holds what the session writes: root, /tmp and /run */
         char shm[96], pts[80];

@@ -344,11 +344,12 @@ static int write_maps(pid_t pid, uint32_t first_id)
 /* Here and not by the child, which is a capable process in its own user namespace only: the kernel remembers
  * what CAP_SYS_RESOURCE of the host wrote as the least that the process, and what it starts, may ever set
  * itself. */
-static int write_oom_score_adj(pid_t pid, const char *text)
+static int write_oom_score_adj(pid_t pid, int callers)
 {
-        char path[32];
+        char path[32], text[16];
 
         snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+        snprintf(text, sizeof(text), "%d", plan_oom_score_adj(callers));
         return write_file_at(AT_FDCWD, path, text);
 }
 
@@ -358,10 +359,9 @@ static int make_lower(const Launch *launch, pid_t pid, int *ret)
         char path[32];
 
         if (launch->child.plain_root)
-                return lower_copied(launch->tree_fd,
-                                    &(LowerIds){ launch->first_id, launch->child.only_id != 0 },
-                                    launch->child.storage_max, launch->child.storage_inodes,
-                                    launch->child.read_only, ret);
+                return lower_copied(
+                        launch->tree_fd, &(LowerIds){ launch->first_id, launch->child.only_id != 0 },
+                        launch->storage_max, launch->storage_inodes, launch->child.read_only, ret);
         snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
         userns = open(path, O_RDONLY | O_CLOEXEC);
         return userns < 0 ? -errno : lower_idmapped(launch->tree_fd, userns, ret);
@@ -388,7 +388,7 @@ static int guide_child(Launcher *l, Launch *launch, const Launched *child, Launc
 
         if (r < 0)
                 return fail(f, STEP_MAPS, r);
-        r = write_oom_score_adj(child->pid, launch->child.oom_score_adj);
+        r = write_oom_score_adj(child->pid, launch->oom_score_adj);
         if (r < 0)
                 return fail(f, STEP_OOM, r);
         r = make_lower(launch, child->pid, &lower);
@@ -456,8 +456,5 @@ int launcher_start(Launcher *l, Launch *launch, Launched *ret, LaunchFailure *f)
 
 int launcher_write_oom_score_adj(const Launched *launched, int oom_score_adj)
 {
-        char text[OOM_SCORE_ADJ_SIZE];
-
-        plan_oom_score_adj(oom_score_adj, text);
-        return write_oom_score_adj(launched->pid, text);
+        return write_oom_score_adj(launched->pid, oom_score_adj);
 }

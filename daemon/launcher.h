@@ -19,6 +19,8 @@ typedef struct Launch {
         uint32_t first_id; /* of the session's range; without user namespaces, the only one that is used */
         int cgroup_fd;     /* to be cloned into, or negative; the caller's */
         int enter_fd; /* cgroup.procs of one that the child is to enter by itself, or negative; likewise */
+        int oom_score_adj;                    /* the caller's; the session's is never below 500 */
+        uint64_t storage_max, storage_inodes; /* of a root that is copied; 0: no limit */
 } Launch;
 
 /* A set-up that failed: numbers of order.h. */

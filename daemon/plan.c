@@ -222,29 +222,27 @@ int plan_command(const Limits *limits, const Spec *spec, const RootConfig *root,
         return 0;
 }
 
-/* tmpfs(5): 0 is no limit; so is what it would not take. */
-static uint64_t for_tmpfs(uint64_t limit)
+/* What it would not take is none, too. */
+uint64_t plan_tmpfs_limit(uint64_t limit)
 {
         return limit > TMPFS_MAX ? 0 : limit;
 }
 
-void plan_oom_score_adj(int callers, char ret[static OOM_SCORE_ADJ_SIZE])
+int plan_oom_score_adj(int callers)
 {
-        snprintf(ret, OOM_SCORE_ADJ_SIZE, "%d", MIN(MAX(callers, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX));
+        return MIN(MAX(callers, OOM_SCORE_ADJ_MIN), OOM_SCORE_ADJ_MAX);
 }
 
-void plan_child(const Limits *limits, bool read_only, const char *hostname, int oom_score_adj,
-                ChildPlan *ret)
+void plan_child(const Limits *limits, bool read_only, const char *hostname, ChildPlan *ret)
 {
-        *ret = (ChildPlan){ .read_only = read_only,
-                            .storage_max = for_tmpfs(limits->of[LIMIT_STORAGE]),
-                            .storage_inodes = for_tmpfs(limits->of[LIMIT_STORAGE_INODES]) };
+        uint64_t inodes = plan_tmpfs_limit(limits->of[LIMIT_STORAGE_INODES]);
+
+        *ret = (ChildPlan){ .read_only = read_only };
         snprintf(ret->hostname, sizeof(ret->hostname), "%s", hostname);
-        plan_oom_score_adj(oom_score_adj, ret->oom_score_adj);
-        snprintf(ret->storage, sizeof(ret->storage), "mode=0755,size=%lu,nr_inodes=%lu", ret->storage_max,
-                 ret->storage_inodes);
+        snprintf(ret->storage, sizeof(ret->storage), "mode=0755,size=%lu,nr_inodes=%lu",
+                 plan_tmpfs_limit(limits->of[LIMIT_STORAGE]), inodes);
         snprintf(ret->shm, sizeof(ret->shm), "mode=1777,size=%lu,nr_inodes=%lu",
-                 for_tmpfs(limits->of[LIMIT_SHARED_MEMORY]), ret->storage_inodes);
+                 plan_tmpfs_limit(limits->of[LIMIT_SHARED_MEMORY]), inodes);
 }
 
 void plan_done(SpawnPlan *spawn)

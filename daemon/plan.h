@@ -14,11 +14,12 @@ struct Limits;
 struct RootConfig;
 struct Spec;
 
-/* What the child does. oom_score_adj is the caller's; the session's is never below 500. hostname has at most
- * 64 bytes (spec.c, root names). */
-void plan_child(const struct Limits *limits, bool read_only, const char *hostname, int oom_score_adj,
-                ChildPlan *ret);
-void plan_oom_score_adj(int callers, char ret[static OOM_SCORE_ADJ_SIZE]);
+/* What the child does. hostname has at most 64 bytes (spec.c, root names). */
+void plan_child(const struct Limits *limits, bool read_only, const char *hostname, ChildPlan *ret);
+/* A session's, by its caller's: never below 500. */
+int plan_oom_score_adj(int callers);
+/* A limit as tmpfs(5) takes it, where 0 is none. */
+uint64_t plan_tmpfs_limit(uint64_t limit);
 /* A command's order: limits as the caller's allowance has them, the command and its environment from the
  * request, the root's own defaults where that says nothing. root may be NULL: it is not configured any more.
  * 0, -ENOMEM, -E2BIG (more strings than an order takes). */

@@ -77,13 +77,15 @@ static int launch(const SessionHost *host, const Wanted *wanted, Prepared *p, La
                      .can_idmap = root_can_idmap(p->root),
                      .first_id = p->first_id,
                      .cgroup_fd = -EBADF,
-                     .enter_fd = -EBADF };
+                     .enter_fd = -EBADF,
+                     .oom_score_adj = wanted->oom_score_adj,
+                     .storage_max = plan_tmpfs_limit(p->limits.of[LIMIT_STORAGE]),
+                     .storage_inodes = plan_tmpfs_limit(p->limits.of[LIMIT_STORAGE_INODES]) };
         int r = choose_cgroup(p, &l);
 
         if (r < 0)
                 return fail(f, STEP_LEAF, r);
-        plan_child(&p->limits, wanted->read_only, wanted->hostname ?: root_name(p->root),
-                   wanted->oom_score_adj, &l.child);
+        plan_child(&p->limits, wanted->read_only, wanted->hostname ?: root_name(p->root), &l.child);
         r = launcher_start(host->launcher, &l, &p->init, f);
         p->is_copy = l.child.plain_root;
         close_fd(l.enter_fd);

@@ -41,7 +41,7 @@ static SpawnPlan plan;
 
 static void build(const Spec *spec, const RootConfig *root)
 {
-        plan_child(&limits, spec->read_only == 1, spec->hostname ?: root->name, 0, &child);
+        plan_child(&limits, spec->read_only == 1, spec->hostname ?: root->name, &child);
         cr_assert_eq(plan_command(&limits, spec, root, ORDER_MAIN_COMMAND, &plan), 0);
 }
 
@@ -181,22 +181,19 @@ Test(plan, the_child)
 Test(plan, oom_score_adj)
 {
         const struct {
-                int callers;
-                const char *sessions;
+                int callers, sessions;
         } rows[] = {
-                {-1000, "500" },
-                { 0,    "500" },
-                { 499,  "500" },
-                { 500,  "500" },
-                { 501,  "501" },
-                { 1000, "1000"},
-                { 5000, "1000"},
+                {-1000, 500 },
+                { 0,    500 },
+                { 499,  500 },
+                { 500,  500 },
+                { 501,  501 },
+                { 1000, 1000},
+                { 5000, 1000},
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                plan_child(&limits, false, "here", rows[i].callers, &child);
-                cr_expect_str_eq(child.oom_score_adj, rows[i].sessions);
-        }
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                cr_expect_eq(plan_oom_score_adj(rows[i].callers), rows[i].sessions);
 }
 
 static void expect_limit(int resource, uint64_t soft, uint64_t hard)

@@ -3,8 +3,9 @@
 
 #include "base.h"
 
-/* In a process forked for it, with all signals blocked: forks a process that runs `command`, which does not
- * return, closes all but the null device and the lifeline, and stays.
+/* In a process forked for it, with all signals blocked: starts a process that runs `command`, which soon
+ * executes something or ends, for it borrows this one's memory until then; closes all but the null device
+ * and the lifeline, and stays.
  *
  * When the command ends, so does this process, in the same way, and what the command has left running stays.
  * When the lifeline ends, the command and all that it has started end, then this process, by SIGKILL.

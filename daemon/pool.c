@@ -4,12 +4,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-/* A start is over before another one is made for the next, as long as there are enough; else one is made
- * soon. */
-#define LAZY_DELAY     (20 * USEC_PER_MSEC)
-#define EAGER_DELAY    (3 * USEC_PER_MSEC / 2)
-#define WANTED_MIN     2                     /* so that there is one while another is made */
-#define BURST_USEC     (100 * USEC_PER_MSEC) /* what is started within it is started at about the same time */
+#include "demand.h"
 
 /* Measured; where the root is a copy, that is in memory, too. */
 #define MEMORY_OF_ONE  (350 * KIB)
@@ -36,9 +31,8 @@ struct Shelf {
         int oom_score_adj;
 
         Slot *slots;
-        size_t n_slots, wanted;
-        uint64_t used_usec;
-        double burst; /* how many were started within BURST_USEC, older ones fading */
+        size_t n_slots;
+        Demand demand;
 };
 
 struct Pool {
@@ -187,9 +181,14 @@ static bool may_have_more(const Shelf *shelf)
 {
         const Config *config = shelf->pool->host->config;
 
-        return shelf->n_slots < shelf->wanted &&
+        return shelf->n_slots < shelf->demand.wanted &&
                slots_of(shelf->pool, shelf->owner) < config->pool_slots_per_user &&
                memory_of_all(shelf->pool) + memory_of(shelf) <= config->pool_memory_max;
+}
+
+static size_t lack_of(const Shelf *shelf)
+{
+        return shelf->demand.wanted - shelf->n_slots;
 }
 
 /* The one that lacks most. */
@@ -198,8 +197,7 @@ static Shelf *find_emptiest(const Pool *p)
         Shelf *found = NULL;
 
         for (Shelf *shelf = p->shelves; shelf; shelf = shelf->next)
-                if (may_have_more(shelf) &&
-                    (!found || shelf->wanted - shelf->n_slots > found->wanted - found->n_slots))
+                if (may_have_more(shelf) && (!found || lack_of(shelf) > lack_of(found)))
                         found = shelf;
         return found;
 }
@@ -229,7 +227,7 @@ static void add_one(Shelf *shelf)
         LaunchFailure f;
 
         if (prepared_new(shelf->pool->host, &wanted, &prepared, &f) < 0) {
-                shelf->wanted = 0;
+                shelf->demand.wanted = 0;
                 return;
         }
         follow_userns(shelf->pool);
@@ -244,11 +242,6 @@ static void arm(sd_event_source *timer, uint64_t usec)
                 (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
-static uint64_t patience(const Shelf *shelf)
-{
-        return shelf->n_slots * 2 >= shelf->wanted ? LAZY_DELAY : EAGER_DELAY;
-}
-
 /* One a turn: who wants a session now has it before the pool. */
 static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -257,14 +250,14 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
 
         if (shelf) {
                 add_one(shelf);
-                arm(p->refill, patience(shelf));
+                arm(p->refill, demand_patience(&shelf->demand, shelf->n_slots));
         }
         return 0;
 }
 
 static uint64_t idle_left(const Shelf *shelf)
 {
-        uint64_t age = now_usec(CLOCK_MONOTONIC) - shelf->used_usec,
+        uint64_t age = now_usec(CLOCK_MONOTONIC) - shelf->demand.used_usec,
                  idle = shelf->pool->host->config->pool_idle_usec;
 
         return idle > age ? idle - age : 0;
@@ -303,17 +296,6 @@ static Shelf *add_shelf(Pool *p, const Wanted *wanted)
         return shelf;
 }
 
-/* As many as have come at about the same time, and some in any case. */
-static void count_start(Shelf *shelf)
-{
-        uint64_t now = now_usec(CLOCK_MONOTONIC);
-        double faded = (double)(now - shelf->used_usec) / (double)BURST_USEC;
-
-        shelf->burst = faded < 1 ? shelf->burst * (1 - faded) + 1 : 1;
-        shelf->used_usec = now;
-        shelf->wanted = MAX(MAX(shelf->wanted, (size_t)(shelf->burst + 0.5)), (size_t)WANTED_MIN);
-}
-
 void pool_expect(Pool *p, const Wanted *wanted)
 {
         Shelf *shelf;
@@ -327,8 +309,8 @@ void pool_expect(Pool *p, const Wanted *wanted)
         shelf->limits = *wanted->limits;
         shelf->together = *wanted->together;
         shelf->oom_score_adj = wanted->oom_score_adj;
-        count_start(shelf);
-        arm(p->refill, patience(shelf));
+        demand_count(&shelf->demand, now_usec(CLOCK_MONOTONIC), p->host->config->pool_slots_per_user);
+        arm(p->refill, demand_patience(&shelf->demand, shelf->n_slots));
         if (sd_event_source_get_enabled(p->tidy, NULL) == 0)
                 arm(p->tidy, p->host->config->pool_idle_usec);
 }

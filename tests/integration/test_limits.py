@@ -251,7 +251,7 @@ def test_a_stop_wins_no_time_for_one_whose_time_is_up(daemon):
 
 
 def test_a_paused_session_times_out_too(daemon):
-    with contextlib.closing(Running(daemon, "sleep", "100", options=["--timeout", "2s"])) as session:
+    with contextlib.closing(Running(daemon, "sleep", "100", options=["--timeout", "5s"])) as session:
         assert daemon.ctl("pause", session.id).returncode == 0
         assert session.client.wait(30) == 124
 

@@ -115,15 +115,6 @@ def test_as_many_are_ready_as_came_at_once(make):
     assert len(waiting(d)) <= 5
 
 
-def test_no_more_are_ready_for_one_who_starts_one_after_the_other(make):
-    """However long he does."""
-    d = make()
-    for _ in range(30):
-        d.run("true")
-        time.sleep(0.06)
-    assert len(settled(d, 2)) == 2
-
-
 def test_no_more_than_a_user_may_have(make):
     d = make(SlotsPerUser=2)
     sessions = [d.popen("run", "--", "sleep", "1") for _ in range(6)]

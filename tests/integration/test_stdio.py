@@ -239,9 +239,11 @@ def test_sockets_as_stdio(daemon):
 def test_a_named_pipe_as_input(daemon, home):
     os.mkfifo(home / "fifo")
     os.chown(home / "fifo", USER, USER)
-    with daemon.popen("run", "--", "cat", stdin=os.open(home / "fifo", os.O_RDONLY | os.O_NONBLOCK)) as client:
-        with open(home / "fifo", "w") as file:
-            file.write("through a fifo")
+    reader = os.open(home / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    with open(home / "fifo", "w") as file:    # before the command can find that nobody writes
+        client = daemon.popen("run", "--", "cat", stdin=reader)
+        file.write("through a fifo")
+    with client:
         assert client.communicate(timeout=30)[0] == "through a fifo"
 
 

@@ -9,6 +9,9 @@
 /* How long who looks at a session's output may take to read the last of it. */
 #define LAST_OUTPUT_USEC (500 * USEC_PER_MSEC)
 
+/* How long the daemon may take to end a session of which nothing is left. */
+#define END_MSEC         100
+
 static bool prepare_main(Init *init, Job *job, Failure *f)
 {
         uint32_t flags = job->order.flags;
@@ -188,13 +191,13 @@ static void end_all(void)
                 pid = wait4(-1, NULL, 0, NULL);
 }
 
-/* The daemon ends it when nobody waits for that, or has ended itself; it has nothing else to say. */
+/* The daemon kills us when nobody waits for that. One that is gone does not, though somebody may keep its
+ * end of the socket for the next. */
 static void await_end(const Init *init)
 {
         struct pollfd p = { .fd = init->control };
 
-        while (poll(&p, 1, -1) < 0)
-                ;
+        (void)poll(&p, 1, END_MSEC);
 }
 
 static uint64_t usec(struct timeval t)

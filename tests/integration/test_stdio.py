@@ -240,10 +240,9 @@ def test_a_named_pipe_as_input(daemon, home):
     os.mkfifo(home / "fifo")
     os.chown(home / "fifo", USER, USER)
     reader = os.open(home / "fifo", os.O_RDONLY | os.O_NONBLOCK)
-    with open(home / "fifo", "w") as file:    # before the command can find that nobody writes
-        client = daemon.popen("run", "--", "cat", stdin=reader)
+    with open(home / "fifo", "w") as file:    # before the command can find that there is nothing yet
         file.write("through a fifo")
-    with client:
+    with daemon.popen("run", "--", "cat", stdin=reader) as client:
         assert client.communicate(timeout=30)[0] == "through a fifo"
 
 

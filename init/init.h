@@ -32,7 +32,7 @@ typedef struct Init {
         uint32_t only_id; /* 0: a user namespace is the session's; else none, and this is its one uid and gid
                            */
         uint64_t inherited_filters;
-        struct rlimit limits[RLIM_NLIMITS]; /* which every command begins with */
+        struct rlimit limits[RLIM_NLIMITS]; /* our own, which commands inherit */
         User root; /* who runs what nobody is named for, by the files as they were before any command */
         bool has_root;
         Command commands[COMMANDS_MAX];
@@ -118,10 +118,7 @@ bool spawn(const Init *init, Job *job, Running *ret, Failure *f);
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */
 bool profile_check(const Init *init, const Job *job, Failure *f);
-/* Whether that is the limit of a command before it sets any: what the kernel said when nsroot-init began,
- * which nobody in the session can change for it. */
-bool profile_begins_with(const Init *init, uint32_t resource, const struct rlimit *limit);
-/* As profile_check, of nsroot-init itself: who it is, and which capabilities it has. */
+/* The same of nsroot-init itself: who it is, and which capabilities it has. */
 bool profile_check_init(const Init *init, Failure *f);
 /* Notes how many seccomp filters the daemon's unit gave us: a command has those and the session's. */
 bool profile_count_filters(Init *init, Failure *f);

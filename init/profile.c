@@ -89,24 +89,13 @@ static bool only_stdio_is_open(void)
         return n == 0 && (fcntl(SPAWN_STATUS_FD, F_GETFD) & FD_CLOEXEC);
 }
 
-static bool are_equal(const struct rlimit *a, const struct rlimit *b)
+static bool limits_hold(const Job *job)
 {
-        return a->rlim_cur == b->rlim_cur && a->rlim_max == b->rlim_max;
-}
-
-bool profile_begins_with(const Init *init, uint32_t resource, const struct rlimit *limit)
-{
-        return are_equal(&init->limits[resource], limit);
-}
-
-static bool limits_hold(const Init *init, const Job *job)
-{
-        for (uint32_t i = 0; i < RLIM_NLIMITS; i++) {
-                const struct rlimit wanted = { job->order.limits[i].soft, job->order.limits[i].hard };
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
                 struct rlimit l;
 
-                if (!profile_begins_with(init, i, &wanted) &&
-                    (getrlimit((int)i, &l) < 0 || !are_equal(&l, &wanted)))
+                if (getrlimit(i, &l) < 0 || l.rlim_cur != job->order.limits[i].soft ||
+                    l.rlim_max != job->order.limits[i].hard)
                         return false;
         }
         return true;
@@ -185,7 +174,7 @@ bool profile_check(const Init *init, const Job *job, Failure *f)
                 [CHECK_SECUREBITS] = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) ==
                                      (root ? PROFILE_SECUREBITS_ROOT : PROFILE_SECUREBITS_USER),
                 [CHECK_DESCRIPTORS] = only_stdio_is_open(),
-                [CHECK_LIMITS] = limits_hold(init, job),
+                [CHECK_LIMITS] = limits_hold(job),
                 [CHECK_UMASK] = status_is(s, "Umask", 022, 8),
         };
         return is_identity(s, &user, f) && all_hold(holds, CHECK_SECCOMP_MODE, CHECKS_COUNT, f);

@@ -51,13 +51,20 @@ static int do_stdio(Spawn *s)
         return result_of(syscall(SYS_close_range, SPAWN_STATUS_FD + 1, ~0U, 0));
 }
 
+static bool is_inherited(const Init *init, uint32_t resource, const struct rlimit *wanted)
+{
+        const struct rlimit *own = &init->limits[resource];
+
+        return own->rlim_cur == wanted->rlim_cur && own->rlim_max == wanted->rlim_max;
+}
+
 static int do_limits(Spawn *s)
 {
         for (s->failure.index = 0; s->failure.index < RLIM_NLIMITS; s->failure.index++) {
                 uint32_t i = s->failure.index;
                 struct rlimit l = { s->job->order.limits[i].soft, s->job->order.limits[i].hard };
 
-                if (!profile_begins_with(s->init, i, &l) && setrlimit((int)i, &l) < 0)
+                if (!is_inherited(s->init, i, &l) && setrlimit((int)i, &l) < 0)
                         return -errno;
         }
         return 0;

@@ -24,11 +24,6 @@
 #include "caps.h"
 #include "init.h"
 
-bool profile_begins_with(const Init *init, uint32_t resource, const struct rlimit *limit)
-{
-        return false;
-}
-
 bool profile_check(const Init *init, const Job *job, Failure *f)
 {
         return true;

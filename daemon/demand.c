@@ -8,17 +8,17 @@
 #define WANTED_MIN  2                     /* so that there is one while another is made */
 #define BURST_USEC  (100 * USEC_PER_MSEC) /* in which one of those that were started fades */
 
-void demand_count(Demand *d, uint64_t now_usec, size_t max)
+void demand_count(Demand *d, uint64_t now, size_t max)
 {
-        double faded = (double)(now_usec - d->used_usec) / (double)BURST_USEC;
+        double faded = (double)(now - d->used_usec) / (double)BURST_USEC;
 
-        /* No more than there can be: of what is wanted beyond that, half would always be missing. */
         d->burst = MIN(MAX(d->burst - faded, 0.0) + 1, (double)max);
-        d->used_usec = now_usec;
+        d->used_usec = now;
         d->wanted = MAX(MAX(d->wanted, (size_t)d->burst), MIN(max, (size_t)WANTED_MIN));
 }
 
-uint64_t demand_patience(const Demand *d, size_t ready)
+/* Of what is wanted beyond what there can be, half would always be missing. */
+uint64_t demand_patience(const Demand *d, size_t ready, size_t room)
 {
-        return ready * 2 >= d->wanted ? LAZY_DELAY : EAGER_DELAY;
+        return ready * 2 >= MIN(d->wanted, ready + room) ? LAZY_DELAY : EAGER_DELAY;
 }

@@ -177,13 +177,27 @@ static size_t slots_of(const Pool *p, uid_t owner)
         return n;
 }
 
-static bool may_have_more(const Shelf *shelf)
+/* For how many more there is room. */
+static size_t room_for(const Shelf *shelf)
 {
         const Config *config = shelf->pool->host->config;
+        size_t slots = slots_of(shelf->pool, shelf->owner);
+        uint64_t memory = memory_of_all(shelf->pool);
 
-        return shelf->n_slots < shelf->demand.wanted &&
-               slots_of(shelf->pool, shelf->owner) < config->pool_slots_per_user &&
-               memory_of_all(shelf->pool) + memory_of(shelf) <= config->pool_memory_max;
+        if (slots >= config->pool_slots_per_user || memory >= config->pool_memory_max)
+                return 0;
+        return MIN(config->pool_slots_per_user - slots,
+                   (config->pool_memory_max - memory) / memory_of(shelf));
+}
+
+static bool may_have_more(const Shelf *shelf)
+{
+        return shelf->n_slots < shelf->demand.wanted && room_for(shelf) > 0;
+}
+
+static uint64_t patience(const Shelf *shelf)
+{
+        return demand_patience(&shelf->demand, shelf->n_slots, room_for(shelf));
 }
 
 static size_t lack_of(const Shelf *shelf)
@@ -250,7 +264,7 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata)
 
         if (shelf) {
                 add_one(shelf);
-                arm(p->refill, demand_patience(&shelf->demand, shelf->n_slots));
+                arm(p->refill, patience(shelf));
         }
         return 0;
 }
@@ -310,7 +324,7 @@ void pool_expect(Pool *p, const Wanted *wanted)
         shelf->together = *wanted->together;
         shelf->oom_score_adj = wanted->oom_score_adj;
         demand_count(&shelf->demand, now_usec(CLOCK_MONOTONIC), p->host->config->pool_slots_per_user);
-        arm(p->refill, demand_patience(&shelf->demand, shelf->n_slots));
+        arm(p->refill, patience(shelf));
         if (sd_event_source_get_enabled(p->tidy, NULL) == 0)
                 arm(p->tidy, p->host->config->pool_idle_usec);
 }

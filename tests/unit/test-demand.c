@@ -70,11 +70,12 @@ Test(demand, is_met_later_where_enough_are_ready_however_many_came_before)
         uint64_t lazy, eager;
 
         start(1, 0);
-        lazy = demand_patience(&demand, 2);
-        eager = demand_patience(&demand, 0);
+        lazy = demand_patience(&demand, 2, 0);
+        eager = demand_patience(&demand, 0, 2);
         cr_expect_lt(eager, lazy);
-        cr_expect_eq(demand_patience(&demand, 1), lazy);
+        cr_expect_eq(demand_patience(&demand, 1, 7), lazy);
         start(1000, 50 * USEC_PER_MSEC);
-        cr_expect_eq(demand_patience(&demand, MAX_READY - 1), lazy);
-        cr_expect_eq(demand_patience(&demand, MAX_READY / 2 - 1), eager);
+        cr_expect_eq(demand_patience(&demand, MAX_READY - 1, 1), lazy);
+        cr_expect_eq(demand_patience(&demand, MAX_READY / 2 - 1, MAX_READY), eager);
+        cr_expect_eq(demand_patience(&demand, 1, 1), lazy, "all but one are another root's");
 }

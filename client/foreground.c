@@ -98,9 +98,8 @@ static int begin_terminal(Foreground *f)
         if (r < 0)
                 return r;
         follow_window_size(f);
-        relay_init(&f->relays[STDIN_FILENO], STDIN_FILENO, f->pty, -EBADF, f->pty);
-        relay_init(&f->relays[STDOUT_FILENO], f->pty, STDOUT_FILENO, -EBADF, f->pty);
-        return 0;
+        r = relay_init(&f->relays[STDIN_FILENO], STDIN_FILENO, f->pty, -EBADF, f->pty);
+        return r < 0 ? r : relay_init(&f->relays[STDOUT_FILENO], f->pty, STDOUT_FILENO, -EBADF, f->pty);
 }
 
 /* Ends this process as the signal would have if nobody had looked after it; the session follows by its

@@ -39,11 +39,7 @@ typedef struct Foreground {
 #define FOREGROUND_NEW                                                                                      \
         {                                                                                                   \
                 .pty = -EBADF, .signals = -EBADF, .lifeline = -EBADF,                                       \
-                .relays = {                                                                                 \
-                        {.ended = true,  .owned = -EBADF},                                                 \
-                        { .ended = true, .owned = -EBADF},                                                 \
-                        { .ended = true, .owned = -EBADF}                                                  \
-                },                                                                                          \
+                .relays = { RELAY_NONE, RELAY_NONE, RELAY_NONE },                                           \
         }
 
 #define _cleanup_foreground_ _cleanup_(foreground_done)

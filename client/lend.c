@@ -75,7 +75,7 @@ int lend(int fd, const char *key, struct json_object *parameters, Fds *fds)
 static int relay_standard(int fd, Relay *relay, int *ret)
 {
         bool input = fd == STDIN_FILENO;
-        int ends[2], own, theirs;
+        int ends[2], own, theirs, r;
 
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
@@ -83,18 +83,17 @@ static int relay_standard(int fd, Relay *relay, int *ret)
         own = ends[input ? 1 : 0];
         /* Each end is an open file description of its own: theirs stays blocking. */
         if (fcntl(own, F_SETFL, O_NONBLOCK) < 0) {
-                int r = -errno;
-
+                r = -errno;
                 close_fd(own);
                 close_fd(theirs);
                 return r;
         }
-        if (input)
-                relay_init(relay, fd, own, own, -EBADF);
+        r = input ? relay_init(relay, fd, own, own, -EBADF) : relay_init(relay, own, fd, own, -EBADF);
+        if (r < 0)
+                close_fd(theirs);
         else
-                relay_init(relay, own, fd, own, -EBADF);
-        *ret = theirs;
-        return 0;
+                *ret = theirs;
+        return r;
 }
 
 int lend_standard(int fd, struct json_object *parameters, Fds *fds, Relay *relay)
@@ -107,8 +106,7 @@ int lend_standard(int fd, struct json_object *parameters, Fds *fds, Relay *relay
         int theirs = -EBADF, r;
 
         if (lend_is_lendable(fd, fd == STDIN_FILENO)) {
-                relay_init(relay, -EBADF, -EBADF, -EBADF, -EBADF);
-                relay_done(relay);
+                *relay = (Relay)RELAY_NONE;
                 theirs = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
                 if (theirs < 0)
                         return -errno;

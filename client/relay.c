@@ -7,16 +7,15 @@
 
 #define REST_MS 100
 
-void relay_init(Relay *r, int from, int to, int owned, int patient)
+int relay_init(Relay *r, int from, int to, int owned, int patient)
 {
-        r->from = from;
-        r->to = to;
-        r->owned = owned;
-        r->patient = patient;
-        r->ended = r->resting = false;
-        r->filter = NULL;
-        r->buffer = NULL;
-        r->start = r->end = 0;
+        *r = (Relay){
+                .from = from, .to = to, .owned = owned, .patient = patient, .buffer = malloc(RELAY_BUFFER)
+        };
+        if (r->buffer)
+                return 0;
+        relay_done(r);
+        return -ENOMEM;
 }
 
 void relay_done(Relay *r)
@@ -25,15 +24,6 @@ void relay_done(Relay *r)
         r->ended = true;
         free(r->buffer);
         r->buffer = NULL;
-}
-
-/* Most never copy anything, and a page that is not touched costs nothing. */
-static bool has_buffer(Relay *r)
-{
-        if (!r->buffer)
-                r->buffer = malloc(RELAY_BUFFER);
-        r->resting = !r->buffer;
-        return r->buffer;
 }
 
 bool relay_is_empty(const Relay *r)
@@ -78,7 +68,7 @@ static void on_error(Relay *r, int fd)
 
 void relay_insert(Relay *r, const char *bytes, size_t n)
 {
-        if (n == 0 || !has_buffer(r))
+        if (r->ended || n == 0)
                 return;
         memcpy(r->buffer, bytes, n);
         r->start = 0;
@@ -110,11 +100,8 @@ static ssize_t read_plain(Relay *r)
 
 static void fill(Relay *r)
 {
-        ssize_t n;
+        ssize_t n = r->filter ? read_filtered(r) : read_plain(r);
 
-        if (!has_buffer(r))
-                return;
-        n = r->filter ? read_filtered(r) : read_plain(r);
         if (n < 0)
                 on_error(r, r->from);
         else if (n == 0)

@@ -25,11 +25,17 @@ typedef struct Relay {
         RelayFilter filter; /* or NULL */
         void *filter_data;
         size_t start, end;
-        char *buffer; /* owned: RELAY_BUFFER bytes, once there was something to copy */
+        char *buffer; /* owned, RELAY_BUFFER bytes */
 } Relay;
 
-/* Takes `owned`. There is no filter unless one is put into it afterwards. */
-void relay_init(Relay *r, int from, int to, int owned, int patient);
+/* One that copies nothing. */
+#define RELAY_NONE                                                                                          \
+        {                                                                                                   \
+                .ended = true, .owned = -EBADF                                                              \
+        }
+
+/* Takes `owned`, also on failure: -ENOMEM. There is no filter unless one is put into it afterwards. */
+int relay_init(Relay *r, int from, int to, int owned, int patient);
 void relay_done(Relay *r);
 
 /* What to poll for: p[0] is for `from`, p[1] for `to`, with an fd of -1 where nothing is waited for. Lowers
@@ -39,7 +45,7 @@ void relay_prepare(Relay *r, struct pollfd p[2], int *timeout_ms);
  * ends. */
 void relay_run(Relay *r, const struct pollfd p[2]);
 /* What the filter would pass on by now though nothing was read: n bytes, at most RELAY_MARGIN. Nothing may
- * be waiting to be passed on. */
+ * be waiting to be passed on. Lost where it has ended. */
 bool relay_is_empty(const Relay *r);
 void relay_insert(Relay *r, const char *bytes, size_t n);
 /* Copies all that is there to be read at this moment, waiting for `to` as long as it takes. */

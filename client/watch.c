@@ -197,12 +197,13 @@ static int stay(Watch *w)
 
 int watch(const WatchSession *s, Failure *f)
 {
-        _cleanup_(watch_done) Watch w = { .session = s, .signals = -EBADF, .failure = f };
+        _cleanup_(watch_done) Watch w = {
+                .session = s, .signals = -EBADF, .failure = f, .in = RELAY_NONE, .out = RELAY_NONE
+        };
+        int r = relay_init(&w.out, s->stream, STDOUT_FILENO, -EBADF, -EBADF);
 
         w.raw = s->terminal && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-        relay_init(&w.in, STDIN_FILENO, s->stream, -EBADF, -EBADF);
-        relay_init(&w.out, s->stream, STDOUT_FILENO, -EBADF, -EBADF);
-        if (!s->terminal)
-                relay_done(&w.in);
-        return stay(&w);
+        if (r >= 0 && s->terminal)
+                r = relay_init(&w.in, STDIN_FILENO, s->stream, -EBADF, -EBADF);
+        return r < 0 ? failure_system(f, r, "cannot look at the session") : stay(&w);
 }

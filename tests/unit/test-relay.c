@@ -53,7 +53,7 @@ static void expect_readable(int fd, const char *expected)
 Test(relay, copies_and_passes_the_end_on)
 {
         Pipe from = make_pipe(), to = make_pipe();
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         relay_init(&r, from.out, to.in, to.in, NOTHING);
         cr_assert_eq(write(from.in, "a\0b", 3), 3);
@@ -71,7 +71,7 @@ Test(relay, copies_and_passes_the_end_on)
 Test(relay, ends_when_nobody_reads_before_it_takes_anything)
 {
         Pipe from = make_pipe(), to = make_pipe();
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         relay_init(&r, from.out, to.in, to.in, NOTHING);
         close(to.out);
@@ -84,7 +84,7 @@ Test(relay, ends_when_nobody_reads_before_it_takes_anything)
 Test(relay, lets_the_writer_know_that_nobody_reads)
 {
         Pipe from = make_pipe(), to = make_pipe();
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         relay_init(&r, from.out, to.in, from.out, NOTHING);
         close(to.out);
@@ -98,7 +98,7 @@ Test(relay, keeps_what_cannot_be_written_yet)
 {
         Pipe from = make_pipe(), to = make_pipe();
         char page[4096] = {};
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         fcntl(to.in, F_SETFL, O_NONBLOCK);
         while (write(to.in, page, sizeof(page)) > 0)
@@ -121,10 +121,12 @@ Test(relay, one_that_has_ended_waits_for_nothing)
 {
         struct pollfd p[2];
         int wanted = -1;
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         relay_init(&r, NOTHING, NOTHING, NOTHING, NOTHING);
         relay_done(&r);
+        relay_insert(&r, "x", 1);
+        cr_expect(relay_is_empty(&r), "there is nobody to pass it on to");
         relay_prepare(&r, p, &wanted);
         cr_expect_eq(p[0].fd, -1);
         cr_expect_eq(p[1].fd, -1);
@@ -136,7 +138,7 @@ Test(relay, a_pty_whose_slave_comes_back)
         Pipe to = make_pipe();
         int master, slave;
         char name[64];
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         cr_assert_eq(openpty(&master, &slave, name, NULL, NULL), 0);
         cr_assert_eq(ioctl(master, FIONBIO, &(int){ 1 }), 0);
@@ -158,7 +160,7 @@ Test(relay, drains_what_is_there)
         Pipe from = make_pipe(), to = make_pipe();
         char big[20000], copy[20000];
         size_t got = 0;
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         memset(big, 'x', sizeof(big));
         relay_init(&r, from.out, to.in, from.out, NOTHING);
@@ -181,7 +183,7 @@ Test(relay, drains_a_pty_to_its_hang_up)
 {
         Pipe to = make_pipe();
         int master, slave;
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         cr_assert_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
         relay_init(&r, master, to.in, NOTHING, master);
@@ -209,7 +211,7 @@ Test(relay, a_filter_changes_what_is_passed_on)
 {
         Pipe from = make_pipe(), to = make_pipe();
         size_t seen = 0;
-        Relay r;
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
 
         relay_init(&r, from.out, to.in, NOTHING, NOTHING);
         r.filter = double_x;

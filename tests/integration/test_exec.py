@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +66,29 @@ def test_input_and_output_are_its_own(ctl, session):
 def test_its_user_directory_and_environment(ctl, session):
     done = ctl("exec", "-u", "nobody", "-w", "/tmp", "-e", "A=b", session, "--", "sh", "-c", "id -u; pwd; echo $A $HOME $USER")
     assert done.stdout.splitlines()[:2] == ["65534", "/tmp"] and "b " in done.stdout and "nobody" in done.stdout
+
+
+def test_its_user_is_who_the_files_say_now(ctl, session):
+    """Not who they said before anybody could change them, as for the first command."""
+    changed = "sed -i 's|^root:.*|root:x:0:0:root:/elsewhere:/bin/sh|' /etc/passwd"
+    assert ctl("exec", session, "--", "sh", "-c", changed).returncode == 0
+    assert ctl("exec", session, "--", "sh", "-c", "echo $HOME").stdout == "/elsewhere\n"
+
+
+def test_who_stops_everything_holds_up_nobody_but_who_was_stopped(daemon, ctl, session, command):
+    """Also on the way to their exec: what is stopped there is killed, and nsroot-init waits for none of it."""
+    stopper = command("sh", "-c", "while :; do kill -STOP -1; done")
+    stopper.started()
+    clients = [daemon.popen("exec", session, "--", "true") for _ in range(30)]
+    time.sleep(3)
+    over = {c.poll() for c in clients}
+    assert 126 in over and over <= {0, 126, 137, None}, over
+    call(daemon, "Signal", {"id": session, "command": stopper.id, "signal": "SIGKILL"})
+    assert ctl("exec", session, "--", "true", timeout=30).returncode == 0
+    for c in clients:
+        c.kill()
+        c.communicate(timeout=30)
+    assert until(lambda: ctl("exec", session, "--", "sh", "-c", "ps | grep -c '[t]rue$'").stdout == "0\n")
 
 
 def test_it_has_the_profile_of_any_command(daemon, session):

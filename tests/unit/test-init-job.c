@@ -109,6 +109,20 @@ Test(job, whose_home_and_name)
         EXPECT_ENVIRONMENT("HOME=/home/five", "USER=five");
 }
 
+/* Whoever is named is looked up all the same. */
+Test(job, root_is_known_already)
+{
+        const User known = { .name = "known", .home = "/known" };
+
+        MAKE(1, 0, "a\0\0/\0");
+        cr_assert(job_parse(&message, 0, &known, &job, &failure));
+        EXPECT_ENVIRONMENT("HOME=/known", "USER=known");
+
+        MAKE(1, 0, "a\0root\0/\0");
+        cr_assert(job_parse(&message, 0, &known, &job, &failure));
+        EXPECT_ENVIRONMENT("HOME=/root", "USER=root");
+}
+
 Test(job, no_such_user)
 {
         MAKE(1, 0, "a\0nobody\0/\0");

@@ -22,9 +22,7 @@
 static int alive[2], line[2];
 static pid_t keeper;
 
-/* The commands here are functions that go on, where keeper.c is used to an exec: each needs memory of its
- * own.
- */
+/* The commands here are functions that go on, where keeper.c expects an exec: each has memory of its own. */
 pid_t vfork(void)
 {
         return fork();

@@ -92,6 +92,7 @@ Test(remains, stay_until_the_init_is_gone)
         Remnant r = some(1000);
 
         remains_add(remains, &r);
+        cr_expect_eq(killed, 0, "who was told of the end has his time first");
         run_events();
         cr_expect_eq(killed, 1);
         cr_expect_eq(ended + groups + ranges + told, 0);
@@ -115,6 +116,8 @@ Test(remains, are_counted_by_owner)
         cr_expect_eq(remains_of(remains, 1000), 2);
         cr_expect_eq(remains_of(remains, 1001), 1);
         cr_expect_eq(remains_of(remains, 1002), 0);
+        run_events();
+        cr_expect_eq(killed, 3);
         kill(a.init.pid, SIGKILL);
         run_events();
         cr_expect_eq(remains_of(remains, 1000), 1);

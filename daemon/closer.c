@@ -83,12 +83,10 @@ static void close_harmless(Fds *fds)
         size_t kept = 0;
 
         for (size_t i = 0; i < fds->n; i++)
-                if (fds->fd[i] < 0)
-                        continue;
-                else if (closes_at_once(fds->fd[i]))
-                        close_fd(fds->fd[i]);
-                else
+                if (fds->fd[i] >= 0 && !closes_at_once(fds->fd[i]))
                         fds->fd[kept++] = fds->fd[i];
+                else
+                        close_fd(fds->fd[i]);
         fds->n = kept;
 }
 

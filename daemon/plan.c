@@ -145,19 +145,19 @@ static int build_blob(const Spec *spec, const RootConfig *root, SpawnPlan *ret)
         return 0;
 }
 
-/* Ours are what the service manager gave us, once. */
-static const uint64_t *own_hard_limits(void)
+/* Of the daemon: what the service manager gave it. Asked for once. */
+static const struct rlimit *own_limits(void)
 {
-        static uint64_t hard[RLIM_NLIMITS];
+        static struct rlimit own[RLIM_NLIMITS];
         static bool known;
 
-        for (int i = 0; !known && i < RLIM_NLIMITS; i++) {
-                struct rlimit own;
-
-                hard[i] = getrlimit(i, &own) < 0 ? RLIM_INFINITY : own.rlim_max;
-        }
+        if (known)
+                return own;
+        for (int i = 0; i < RLIM_NLIMITS; i++)
+                if (getrlimit(i, &own[i]) < 0)
+                        own[i].rlim_max = RLIM_INFINITY;
         known = true;
-        return hard;
+        return own;
 }
 
 /* What a command gets of each resource; no more than the daemon could give (a hard limit is not raised). */
@@ -186,7 +186,7 @@ static void build_limits(const Limits *limits, OrderSpawn *ret)
                 ret->limits[given[i].resource].hard = given[i].hard;
         }
         for (int i = 0; i < RLIM_NLIMITS; i++) {
-                ret->limits[i].hard = MIN(ret->limits[i].hard, own_hard_limits()[i]);
+                ret->limits[i].hard = MIN(ret->limits[i].hard, own_limits()[i].rlim_max);
                 ret->limits[i].soft = MIN(ret->limits[i].soft, ret->limits[i].hard);
         }
 }

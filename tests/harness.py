@@ -140,6 +140,18 @@ def effective(uid):
         os.setegid(0)
 
 
+@contextlib.contextmanager
+def stopped(*pids):
+    """Processes of ours do nothing while the block runs: what is done there is all there when they go on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 # -- the daemon ---------------------------------------------------------------------------------------------------
 
 class Daemon:

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import time
@@ -14,7 +13,7 @@ import pytest
 
 import harness
 from fake import Fake
-from harness import NO_NAMESPACES, OTHER, USER, make_directory, until
+from harness import NO_NAMESPACES, OTHER, USER, make_directory, stopped, until
 
 STATUSES = {"ok": 0, "degraded": 1, "missing": 2}
 MACHINE = {"daemon", "kernel", "namespaces", "user-namespaces", "seccomp", "memfd-exec", "tmpfs-attributes", "overlay",
@@ -328,13 +327,10 @@ def test_whom_admission_refuses_is_told_the_rule(daemon, uid, rule):
 
 def test_a_stopped_daemon_does_not_answer(fresh_daemon):
     daemon = fresh_daemon()
-    os.kill(daemon.pid, signal.SIGSTOP)
-    try:
+    with stopped(daemon.pid):
         begin = time.monotonic()
         checks = doctor(daemon)
         assert time.monotonic() - begin < SILENT
-    finally:
-        os.kill(daemon.pid, signal.SIGCONT)
     assert set(checks) == MACHINE
     expect(checks, "daemon", "missing", "somebody listens, and does not answer", advice="start it again")
 

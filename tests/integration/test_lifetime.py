@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import harness
-from harness import OTHER, USER, Running, comm_and_state, still_there, until
+from harness import OTHER, USER, Running, comm_and_state, still_there, stopped, until
 from varlink import Connection
 
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
@@ -68,12 +68,9 @@ def test_a_session_ends_with_its_client(daemon, session, name):
 def test_a_session_ends_with_its_client_though_the_daemon_does_not_answer(daemon, session):
     """The lifeline goes past the daemon: here it is stopped, as it may be busy, or away for an upgrade."""
     held = session("sleep 600 & sleep 600")
-    os.kill(daemon.pid, signal.SIGSTOP)
-    try:
+    with stopped(daemon.pid):
         held.client.kill()
         assert until(held.gone, PROMPTLY)
-    finally:
-        os.kill(daemon.pid, signal.SIGCONT)
 
 
 def test_a_session_that_ignores_every_signal_ends_with_its_client(session):
@@ -221,21 +218,10 @@ def busy(fresh_daemon):
         session.client.communicate(timeout=30)
 
 
-@contextlib.contextmanager
-def stopped(clients):
-    """Clients that cannot notice anything, and let go of nothing, while the block runs."""
-    for client in clients:
-        client.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for client in clients:
-            client.send_signal(signal.SIGCONT)
-
-
 def test_kill_of_the_daemon_ends_sessions_whose_clients_hold_on(busy):
+    """The clients cannot notice anything, and let go of nothing."""
     daemon, sessions, processes = busy
-    with stopped([session.client for session in sessions]):
+    with stopped(*(session.client.pid for session in sessions)):
         daemon.kill()
         assert until(lambda: not still_there(processes), PROMPTLY), still_there(processes)
 

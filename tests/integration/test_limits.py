@@ -7,7 +7,6 @@ answers, by what this host has.
 import contextlib
 import difflib
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import time
 
 import pytest
 
-from harness import OTHER, USER, Daemon, Running, cgroup2_mount, until
+from harness import OTHER, USER, Daemon, Running, cgroup2_mount, stopped, until
 from varlink import Connection, VarlinkError
 
 SESSION = "org.nsroot.session."
@@ -310,10 +309,9 @@ def test_a_user_who_asks_for_many_delays_another_by_one(daemon, place):
     asking.insert(place, Connection(daemon.socket, OTHER))
     for c in asking:
         c.call("org.varlink.service.GetInfo")
-    os.kill(daemon.pid, signal.SIGSTOP)
-    for c in asking:
-        c.send_call(SESSION + "Run", {"arguments": ["sleep", "60"]}, more=True)
-    os.kill(daemon.pid, signal.SIGCONT)
+    with stopped(daemon.pid):
+        for c in asking:
+            c.send_call(SESSION + "Run", {"arguments": ["sleep", "60"]}, more=True)
     for c in asking:
         assert "session" in c.receive()["parameters"]
     owners = [s["ownerUid"] for s in daemon.sessions()]    # in the order of their starts

@@ -255,6 +255,7 @@ def set_level(daemon, level, uid=0):
 def lines_of_a_run(daemon):
     log = Log(daemon)
     assert daemon.run("true").returncode == 0
+    daemon.sessions()    # it says who has ended after it has told who waited, and before it answers anybody else
     return len(log.lines(f"Session .* of uid {USER}"))
 
 

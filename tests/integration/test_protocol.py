@@ -3,17 +3,17 @@
 What a call means is tested elsewhere; the calls here are the cheapest there are.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
 import re
-import signal
 import socket
 import time
 
 import pytest
 
-from harness import OTHER, USER, until
+from harness import OTHER, USER, stopped, until
 from varlink import Closed, Connection, VarlinkError, call, message
 
 SERVICE = "org.varlink.service."
@@ -478,14 +478,10 @@ def test_descriptors_belong_to_the_message_they_came_with(daemon, connection, gl
     run = message(SESSION + "Run", {"arguments": ["echo", "mine"], "standardOutputFileDescriptor": 0}, more=True)
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as output:
-        if glued:
-            os.kill(daemon.pid, signal.SIGSTOP)
-        try:
+        with stopped(daemon.pid) if glued else contextlib.nullcontext():
             connection.send(run)
             connection.send(run, fds=[writer])
-        finally:
-            os.kill(daemon.pid, signal.SIGCONT)
-            os.close(writer)
+        os.close(writer)
         assert connection.receive()["error"] == SESSION + "BadFileDescriptor", "the first has none"
         while connection.receive().get("continues"):
             pass

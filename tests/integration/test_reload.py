@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import OTHER, USER, Running, User, until
+from harness import OTHER, USER, Running, User, stopped, until
 from varlink import Connection, VarlinkError
 
 RUNS = int(os.environ.get("NSROOT_TEST_RUNS", "1000"))
@@ -173,11 +173,10 @@ def test_a_root_that_goes_just_when_a_run_has_its_turn(daemon, change, answers):
         runs, reloading = [Connection(daemon.socket, USER) for _ in range(12)], Connection(daemon.socket)
         for c in [*runs, reloading]:
             c.call("org.varlink.service.GetInfo")
-        os.kill(daemon.pid, signal.SIGSTOP)
-        for c in runs:
-            c.send_call("org.nsroot.session.Run", {"arguments": ["true"], "root": "lab"}, more=True)
-        reloading.send_call(RELOAD)
-        os.kill(daemon.pid, signal.SIGCONT)
+        with stopped(daemon.pid):
+            for c in runs:
+                c.send_call("org.nsroot.session.Run", {"arguments": ["true"], "root": "lab"}, more=True)
+            reloading.send_call(RELOAD)
         for c in [*runs, reloading]:
             reply = c.receive()
             seen.add(reply["error"].rpartition(".")[2] if "error" in reply else "well")
@@ -191,12 +190,11 @@ def test_reloads_that_come_all_at_once_are_all_answered(daemon):
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(Connection(daemon.socket, 0)) for _ in range(calls)]
         daemon.configure("[Limits]\nOpenFilesMax=77\n")
-        os.kill(daemon.pid, signal.SIGSTOP)
-        for c in connections:
-            c.send_call(RELOAD)
-        for _ in range(signals):
-            daemon.process.send_signal(signal.SIGHUP)
-        os.kill(daemon.pid, signal.SIGCONT)
+        with stopped(daemon.pid):
+            for c in connections:
+                c.send_call(RELOAD)
+            for _ in range(signals):
+                daemon.process.send_signal(signal.SIGHUP)
         assert [c.receive() for c in connections] == [{"parameters": {}}] * calls
     assert files_inside(daemon) == "77"
     assert daemon.log_text()[before:].count("The configuration was read again") == calls + 1

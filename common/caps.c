@@ -26,8 +26,8 @@ int caps_drop_bounding(uint64_t set)
         for (unsigned c = 0; c < 64; c++) {
                 if (!(set & (UINT64_C(1) << c)))
                         continue;
-                if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL)
-                        return -errno;
+                if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
+                        return errno == EINVAL ? 0 : -errno; /* this kernel knows none from here on */
         }
         return 0;
 }

@@ -60,9 +60,7 @@ enum {
 
 /* Files and directories that show or change the host's state, covered by an empty inode of mode 000. Those
  * that this kernel does not have are passed over. */
-#define PROFILE_MASKS(X)                                                                                    \
-        X("/proc/acpi")                                                                                     \
-        X("/proc/asound")                                                                                   \
+#define PROFILE_MASKED_FILES(X)                                                                             \
         X("/proc/bootconfig")                                                                               \
         X("/proc/cmdline")                                                                                  \
         X("/proc/config.gz")                                                                                \
@@ -81,18 +79,24 @@ enum {
         X("/proc/modules")                                                                                  \
         X("/proc/pagetypeinfo")                                                                             \
         X("/proc/sched_debug")                                                                              \
-        X("/proc/scsi")                                                                                     \
         X("/proc/slabinfo")                                                                                 \
         X("/proc/sysrq-trigger")                                                                            \
         X("/proc/timer_list")                                                                               \
         X("/proc/timer_stats")                                                                              \
-        X("/proc/vmallocinfo")                                                                              \
+        X("/proc/vmallocinfo")
+
+#define PROFILE_MASKED_DIRECTORIES(X)                                                                       \
+        X("/proc/acpi")                                                                                     \
+        X("/proc/asound")                                                                                   \
+        X("/proc/scsi")                                                                                     \
         X("/sys/firmware")                                                                                  \
         X("/sys/kernel/debug")                                                                              \
         X("/sys/kernel/security")                                                                           \
         X("/sys/kernel/tracing")                                                                            \
         X("/sys/class/powercap")                                                                            \
         X("/sys/devices/virtual/powercap")
+
+#define PROFILE_MASKS(X)        PROFILE_MASKED_FILES(X) PROFILE_MASKED_DIRECTORIES(X)
 
 /* One a processor, where there is one: masked too. The number stands between these. */
 #define PROFILE_CPU_MASK_PREFIX "/sys/devices/system/cpu/cpu"

@@ -1,10 +1,7 @@
 /* Reads a session's namespaces and mounts back from the kernel, once, before the first command: each must be
  * there, as strict as the profile says, and nothing else may be mounted. */
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -25,6 +22,31 @@ static const char *const masks[] = { PROFILE_MASKS(PATH_OF) };
 static const char *const read_only[] = { PROFILE_READ_ONLY(PATH_OF) };
 #define NODE_OF(name) "/dev/" name,
 static const char *const nodes[] = { PROFILE_NODES(NODE_OF) };
+
+#define STRICT (PROFILE_RO | PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)
+
+/* What is a mount of its own wherever it is there at all. */
+static const struct {
+        const char *const *paths;
+        size_t n;
+        const char *type; /* or NULL: it is whatever it covers */
+        unsigned flags;
+        Step step;
+} covers[] = {
+        {nodes,      ELEMENTSOF(nodes),     NULL,    STRICT & ~(unsigned)PROFILE_NODEV, STEP_NODES    },
+        { masks,     ELEMENTSOF(masks),     "tmpfs", STRICT,                            STEP_MASKS    },
+        { read_only, ELEMENTSOF(read_only), NULL,    STRICT,                            STEP_READ_ONLY},
+};
+
+#define COVERS_MAX 64 /* of one kind */
+_Static_assert(ELEMENTSOF(nodes) <= COVERS_MAX && ELEMENTSOF(masks) <= COVERS_MAX &&
+                       ELEMENTSOF(read_only) <= COVERS_MAX,
+               "a list is longer than the notes on it");
+
+/* Which of them there are. */
+typedef struct Seen {
+        bool mounts[ELEMENTSOF(mounts)], covers[ELEMENTSOF(covers)][COVERS_MAX];
+} Seen;
 
 /* One line of /proc/self/mountinfo (proc(5)). */
 typedef struct Mount {
@@ -70,14 +92,6 @@ static bool parse_line(char *line, Mount *ret)
         return true;
 }
 
-static bool in(const char *path, const char *const *list, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                if (streq(path, list[i]))
-                        return true;
-        return false;
-}
-
 static bool is_cpu_mask(const char *path)
 {
         size_t prefix = strlen(PROFILE_CPU_MASK_PREFIX);
@@ -89,29 +103,33 @@ static bool is_cpu_mask(const char *path)
         return streq(path, PROFILE_CPU_MASK_SUFFIX);
 }
 
-/* The one mount whose kind depends on the host. */
-static bool root_is_expected(const Mount *m, const OrderHello *hello)
+/* As strict as it must be, and of that type; and not on top of another, for then that would not be seen. */
+static bool is_right(const Mount *m, const char *type, unsigned flags, bool *seen)
 {
-        return streq(m->type, hello->plain_root ? "tmpfs" : "overlay");
+        bool first = !*seen;
+
+        *seen = true;
+        return first && (!type || streq(m->type, type)) && (m->flags & flags) == flags;
 }
 
-/* What a mount at that path must have at least; false for one that should not be there. */
-static bool expected(const Mount *m, const OrderHello *hello, unsigned *ret_flags, size_t *ret_index)
+static bool check_mount(const Mount *m, const OrderHello *hello, Seen *seen, Failure *f)
 {
-        for (size_t i = 0; i < ELEMENTSOF(mounts); i++) {
-                if (!streq(m->path, mounts[i].path))
-                        continue;
-                *ret_index = i;
-                *ret_flags = mounts[i].flags | (i == 0 && hello->read_only ? PROFILE_RO : 0);
-                return i == 0 ? root_is_expected(m, hello) : streq(m->type, mounts[i].type);
-        }
-        *ret_index = ELEMENTSOF(mounts);
-        *ret_flags = PROFILE_RO | PROFILE_NOSUID | PROFILE_NOEXEC;
-        if (in(m->path, nodes, ELEMENTSOF(nodes)))
-                return true;
-        *ret_flags |= PROFILE_NODEV;
-        return in(m->path, masks, ELEMENTSOF(masks)) || in(m->path, read_only, ELEMENTSOF(read_only)) ||
-               is_cpu_mask(m->path);
+        for (uint32_t i = 0; i < ELEMENTSOF(mounts); i++)
+                if (streq(m->path, mounts[i].path)) {
+                        bool is_root = i == 0;
+                        const char *type = is_root && hello->plain_root ? "tmpfs" : mounts[i].type;
+                        unsigned flags = mounts[i].flags | (is_root && hello->read_only ? PROFILE_RO : 0);
+
+                        return is_right(m, type, flags, &seen->mounts[i]) ||
+                               fail(f, STEP_CHECK_MOUNTS, i, EPERM);
+                }
+        for (size_t c = 0; c < ELEMENTSOF(covers); c++)
+                for (uint32_t i = 0; i < covers[c].n; i++)
+                        if (streq(m->path, covers[c].paths[i]))
+                                return is_right(m, covers[c].type, covers[c].flags, &seen->covers[c][i]) ||
+                                       fail(f, covers[c].step, i, EPERM);
+        return (is_cpu_mask(m->path) && is_right(m, "tmpfs", STRICT, &(bool){ false })) ||
+               fail(f, STEP_CHECK_MOUNTS, ELEMENTSOF(mounts), EPERM);
 }
 
 static int read_mountinfo(char *buffer)
@@ -132,66 +150,34 @@ static int read_mountinfo(char *buffer)
         return 0;
 }
 
-/* That what exists is read-only: the mount in its place, whichever that is. */
-static bool all_read_only(Failure *f)
+/* Under what is no mount of its own there must be nothing: it would be seen, or written to. */
+static bool check_unseen(const Seen *seen, Failure *f)
 {
-        struct statfs fs;
+        struct stat st;
 
-        for (size_t i = 0; i < ELEMENTSOF(read_only); i++) {
-                if (statfs(read_only[i], &fs) < 0) {
-                        if (errno == ENOENT)
-                                continue;
-                        return fail(f, STEP_READ_ONLY, (uint32_t)i, errno);
-                }
-                if (!(fs.f_flags & ST_RDONLY))
-                        return fail(f, STEP_READ_ONLY, (uint32_t)i, EPERM);
-        }
+        for (uint32_t i = 0; i < ELEMENTSOF(mounts); i++)
+                if (!seen->mounts[i])
+                        return fail(f, STEP_CHECK_MOUNTS, i, ENOENT);
+        for (size_t c = 0; c < ELEMENTSOF(covers); c++)
+                for (uint32_t i = 0; i < covers[c].n; i++)
+                        if (!seen->covers[c][i] && (stat(covers[c].paths[i], &st) >= 0 || errno != ENOENT))
+                                return fail(f, covers[c].step, i, EPERM);
         return true;
 }
 
-/* That what exists is covered: a mask is a mount of its own exactly if its inode is not procfs' or sysfs'
- * any more. */
-static bool all_covered(Failure *f)
+bool check_mounts(char *mountinfo, const OrderHello *hello, Failure *f)
 {
-        struct statfs fs;
+        Seen seen = {};
 
-        for (size_t i = 0; i < ELEMENTSOF(masks); i++) {
-                if (statfs(masks[i], &fs) < 0) {
-                        if (errno == ENOENT)
-                                continue;
-                        return fail(f, STEP_MASKS, (uint32_t)i, errno);
-                }
-                if (fs.f_type != TMPFS_MAGIC)
-                        return fail(f, STEP_MASKS, (uint32_t)i, EPERM);
-        }
-        return true;
-}
-
-static bool check_mounts(const OrderHello *hello, Failure *f)
-{
-        static char buffer[MOUNTINFO_MAX + 1];
-        bool seen[ELEMENTSOF(mounts)] = { false };
-        char *cursor = buffer;
-        int r = read_mountinfo(buffer);
-
-        if (r < 0)
-                return fail(f, STEP_CHECK_MOUNTS, 0, r);
-        for (char *line; (line = strsep(&cursor, "\n")) && *line;) {
-                unsigned flags;
-                size_t index;
+        for (char *line; (line = strsep(&mountinfo, "\n")) && *line;) {
                 Mount m;
 
                 if (!parse_line(line, &m))
                         return fail(f, STEP_CHECK_MOUNTS, 0, EBADMSG);
-                if (!expected(&m, hello, &flags, &index) || (m.flags & flags) != flags)
-                        return fail(f, STEP_CHECK_MOUNTS, (uint32_t)index, EPERM);
-                if (index < ELEMENTSOF(mounts))
-                        seen[index] = true;
+                if (!check_mount(&m, hello, &seen, f))
+                        return false;
         }
-        for (size_t i = 0; i < ELEMENTSOF(mounts); i++)
-                if (!seen[i])
-                        return fail(f, STEP_CHECK_MOUNTS, (uint32_t)i, ENOENT);
-        return all_covered(f) && all_read_only(f);
+        return check_unseen(&seen, f);
 }
 
 /* Each is the session's own, but for the user namespace, the first, where it has none: a kernel that knows
@@ -215,5 +201,11 @@ static bool check_namespaces(const Init *init, const OrderHello *hello, Failure 
 
 bool check_session(const Init *init, const OrderHello *hello, Failure *f)
 {
-        return check_namespaces(init, hello, f) && check_mounts(hello, f);
+        static char buffer[MOUNTINFO_MAX + 1];
+        int r;
+
+        if (!check_namespaces(init, hello, f))
+                return false;
+        r = read_mountinfo(buffer);
+        return r >= 0 ? check_mounts(buffer, hello, f) : fail(f, STEP_CHECK_MOUNTS, 0, r);
 }

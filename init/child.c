@@ -26,12 +26,14 @@ typedef struct Child {
         int group; /* cgroup.procs of the cgroup it is to be in, or negative: it is there already */
 } Child;
 
-#define COMMON_FLAGS (MS_NOSUID | MS_NODEV)
-#define STRICT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define COMMON_FLAGS   (MS_NOSUID | MS_NODEV)
+#define STRICT_FLAGS   (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 /* From the root in the making (stage/base/root) back to what the daemon prepared, and to the session's
  * storage. */
-#define STAGE        "../../"
-#define STORAGE      "../"
+#define STAGE          "../../"
+#define STORAGE        "../"
+#define MASK_FILE      STAGE "mask-file"
+#define MASK_DIRECTORY STAGE "mask-directory"
 
 static int attach(int tree, const char *to)
 {
@@ -241,23 +243,24 @@ static int do_scratch(Child *c)
         return 0;
 }
 
-/* Covers a file or directory, if there is one, by the daemon's empty inode. */
-static int mask(const char *path)
+/* Covers a file or directory, if there is one, by the daemon's empty inode of its kind. That what there is
+ * was covered is read back (check.c). */
+static int mask(const char *with, const char *path)
 {
-        struct stat st;
+        int r = bind_plain(with, path);
 
-        if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        return bind_plain(S_ISDIR(st.st_mode) ? STAGE "mask-directory" : STAGE "mask-file", path);
+        return r == -ENOENT ? 0 : r;
 }
 
 static int do_masks(Child *c)
 {
-#define X(path) path,
-        static const char *const paths[] = { PROFILE_MASKS(X) };
-#undef X
-        for (c->index = 0; c->index < ELEMENTSOF(paths); c->index++) {
-                int r = mask(paths[c->index] + 1);
+#define F(path) { MASK_FILE, path },
+#define D(path) { MASK_DIRECTORY, path },
+        static const char *const masks[][2] = { PROFILE_MASKED_FILES(F) PROFILE_MASKED_DIRECTORIES(D) };
+#undef F
+#undef D
+        for (c->index = 0; c->index < ELEMENTSOF(masks); c->index++) {
+                int r = mask(masks[c->index][0], masks[c->index][1] + 1);
                 if (r < 0)
                         return r;
         }
@@ -276,7 +279,7 @@ static int do_cpu_masks(Child *c)
 
         for (c->index = 0; c->index < c->plan->processors; c->index++) {
                 cpu_mask_path(path, c->index);
-                int r = mask(path);
+                int r = mask(MASK_DIRECTORY, path);
                 if (r < 0)
                         return r;
         }

@@ -81,6 +81,8 @@ bool setup_hello(Init *init, Failure *f);
 
 /* check.c: reads the session's namespaces and mounts back from the kernel. */
 bool check_session(const Init *init, const OrderHello *hello, Failure *f);
+/* Its second part, of a whole text as proc(5) describes it, which it takes apart. */
+bool check_mounts(char *mountinfo, const OrderHello *hello, Failure *f);
 
 /* user.c. spec: "", NAME, UID, and either with :GROUP or :GID. "" is root. 0; -ENOENT: no such user or
  * group; -EINVAL, -ERANGE: not a name nor an id of this session; or an error of reading the files. Never
@@ -118,7 +120,6 @@ bool spawn(const Init *init, Job *job, Running *ret, Failure *f);
 /* profile.c: what the kernel says about the calling process, against what a command of that user must have.
  */
 bool profile_check(const Init *init, const Job *job, Failure *f);
-/* The same of nsroot-init itself: who it is, and which capabilities it has. */
-bool profile_check_init(const Init *init, Failure *f);
-/* Notes how many seccomp filters the daemon's unit gave us: a command has those and the session's. */
-bool profile_count_filters(Init *init, Failure *f);
+/* The same of nsroot-init itself: who it is, and which capabilities it has. Before it has its filter: notes
+ * how many the daemon's unit gave it, for a command has those and the session's. */
+bool profile_check_init(Init *init, Failure *f);

@@ -101,18 +101,6 @@ static bool limits_hold(const Job *job)
         return true;
 }
 
-bool profile_count_filters(Init *init, Failure *f)
-{
-        char s[STATUS_MAX + 1];
-        int r = read_status(s);
-        const char *value = r < 0 ? NULL : status_get(s, FILTERS);
-
-        if (!value)
-                return fail(f, STEP_FILTER, 0, r < 0 ? r : EOPNOTSUPP);
-        init->inherited_filters = strtoull(value, NULL, 10);
-        return true;
-}
-
 /* Who a process is, and what it may do as that. */
 typedef struct Identity {
         uint32_t uid, gid;
@@ -145,15 +133,17 @@ static bool is_identity(const char *status, const Identity *who, Failure *f)
         return all_hold(holds, CHECK_UIDS, ELEMENTSOF(holds), f);
 }
 
-bool profile_check_init(const Init *init, Failure *f)
+bool profile_check_init(Init *init, Failure *f)
 {
         const Identity root = { .caps = PROFILE_INIT_CAPS, .bounding = PROFILE_CAPS };
         const Identity only = { .uid = init->only_id, .gid = init->only_id };
         char s[STATUS_MAX + 1];
         int r = read_status(s);
+        const char *filters = r < 0 ? NULL : status_get(s, FILTERS);
 
-        if (r < 0)
-                return fail(f, STEP_CHECK, CHECK_UIDS, r);
+        if (!filters)
+                return fail(f, STEP_CHECK, CHECK_SECCOMP_FILTERS, r < 0 ? r : EOPNOTSUPP);
+        init->inherited_filters = strtoull(filters, NULL, 10);
         return is_identity(s, init->only_id ? &only : &root, f);
 }
 

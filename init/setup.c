@@ -26,7 +26,7 @@ static bool protect(Failure *f)
 
 /* Without a user namespace there has been nothing since the exec, and nothing could be changed; either way
  * it is read back. */
-static bool reduce_capabilities(const Init *init, Failure *f)
+static bool reduce_capabilities(Init *init, Failure *f)
 {
         int r = init->only_id ? 0 : caps_drop_bounding(~PROFILE_CAPS);
 
@@ -73,8 +73,7 @@ static bool read_limits(Init *init, Failure *f)
 
 bool setup_process(Init *init, Failure *f)
 {
-        if (!protect(f) || !open_descriptors(init, f) || !profile_count_filters(init, f) ||
-            !read_limits(init, f))
+        if (!protect(f) || !open_descriptors(init, f) || !read_limits(init, f))
                 return false;
         enlarge_buffer(init);
         return true;

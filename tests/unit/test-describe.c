@@ -145,9 +145,8 @@ Test(describe, results)
         expect_json(describe_result(&dumped),
                     "{\"cause\":\"stopped\",\"signal\":\"SIGSEGV\",\"coreDumped\":true}");
         expect_json(describe_result(&gone), "{\"cause\":\"stopped\"}");
-        expect_json(
-                describe_result(&failed),
-                "{\"cause\":\"setupFailed\",\"failedStep\":\"mask /proc/acpi\",\"errnoName\":\"EPERM\"}");
+        expect_json(describe_result(&failed), "{\"cause\":\"setupFailed\",\"failedStep\":\"mask "
+                                              "/proc/bootconfig\",\"errnoName\":\"EPERM\"}");
 }
 
 /* A signal without a name (a real-time one) is left out, and no pointer is followed for it. */

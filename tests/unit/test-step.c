@@ -45,7 +45,7 @@ Test(step, an_index_has_a_name)
                 { STEP_LINKS,            4,           "link /dev/ptmx"                          },
                 { STEP_SCRATCH,          0,           "mount /tmp"                              },
                 { STEP_SCRATCH,          1,           "mount /run"                              },
-                { STEP_MASKS,            0,           "mask /proc/acpi"                         },
+                { STEP_MASKS,            0,           "mask /proc/bootconfig"                   },
                 { STEP_USER_LIMITS,      0,           "write /proc/sys/user/max_user_namespaces"},
                 { STEP_READ_ONLY,        3,           "make read-only: /proc/sys"               },
                 { STEP_CPU_MASKS,        12,          "mask thermal_throttle of processor 12"   },

@@ -77,12 +77,13 @@ def test_its_user_is_who_the_files_say_now(ctl, session):
 
 def test_who_stops_everything_holds_up_nobody_but_who_was_stopped(daemon, ctl, session, command):
     """Also on the way to their exec: what is stopped there is killed, and nsroot-init waits for none of it."""
-    stopper = command("sh", "-c", "while :; do kill -STOP -1; done")
+    stopper = command("sh", "-c", "trap go=1 USR1; echo; until [ $go ]; do sleep 0.01; done; while :; do kill -STOP -1; done")
     stopper.started()
+    os.read(stopper.output, 1)
+    call(daemon, "Signal", {"id": session, "command": stopper.id, "signal": "SIGUSR1"})    # who started it is done with that
     clients = [daemon.popen("exec", session, "--", "true") for _ in range(30)]
-    time.sleep(3)
-    over = {c.poll() for c in clients}
-    assert 126 in over and over <= {0, 126, 137, None}, over
+    assert until(lambda: 126 in {c.poll() for c in clients}, 30)
+    assert {c.poll() for c in clients} <= {0, 126, 137, None}
     call(daemon, "Signal", {"id": session, "command": stopper.id, "signal": "SIGKILL"})
     assert ctl("exec", session, "--", "true", timeout=30).returncode == 0
     for c in clients:

@@ -15,7 +15,7 @@
 #include "base.h"
 #include "profile.h"
 
-#define ORDER_VERSION  4u
+#define ORDER_VERSION  5u
 /* A Varlink message's strings fit with room to spare, and the kernel's default socket buffer (wmem_max)
  * takes it. */
 #define ORDER_SIZE_MAX (320 * 1024)

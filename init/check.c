@@ -6,7 +6,7 @@
 
 #include "init.h"
 
-#define MOUNTINFO_MAX (2 * MIB) /* some 200 bytes a mask, and one mask a processor: 8,192 of them */
+#define LINE_SIZE (4 * KIB) /* no line of /proc/self/mountinfo is longer in a session: some 200 bytes */
 
 static const struct {
         const char *path, *type;
@@ -132,24 +132,6 @@ static bool check_mount(const Mount *m, const OrderHello *hello, Seen *seen, Fai
                fail(f, STEP_CHECK_MOUNTS, ELEMENTSOF(mounts), EPERM);
 }
 
-static int read_mountinfo(char *buffer)
-{
-        _cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-        size_t length = 0;
-        ssize_t n;
-
-        if (fd < 0)
-                return -errno;
-        while ((n = read(fd, buffer + length, MOUNTINFO_MAX - length)) > 0)
-                length += (size_t)n;
-        if (n < 0)
-                return -errno;
-        if (length == MOUNTINFO_MAX)
-                return -E2BIG;
-        buffer[length] = '\0';
-        return 0;
-}
-
 /* Under what is no mount of its own there must be nothing: it would be seen, or written to. */
 static bool check_unseen(const Seen *seen, Failure *f)
 {
@@ -165,18 +147,46 @@ static bool check_unseen(const Seen *seen, Failure *f)
         return true;
 }
 
-bool check_mounts(char *mountinfo, const OrderHello *hello, Failure *f)
+static bool check_line(char *line, const OrderHello *hello, Seen *seen, Failure *f)
 {
-        Seen seen = {};
+        Mount m;
 
-        for (char *line; (line = strsep(&mountinfo, "\n")) && *line;) {
-                Mount m;
+        return parse_line(line, &m) ? check_mount(&m, hello, seen, f)
+                                    : fail(f, STEP_CHECK_MOUNTS, 0, EBADMSG);
+}
 
-                if (!parse_line(line, &m))
-                        return fail(f, STEP_CHECK_MOUNTS, 0, EBADMSG);
-                if (!check_mount(&m, hello, &seen, f))
+/* What of a text is whole lines. *length: how much there is, and at the end, of the beginning of another. */
+static bool check_lines(char *text, size_t *length, const OrderHello *hello, Seen *seen, Failure *f)
+{
+        char *line = text;
+
+        for (char *end; (end = memchr(line, '\n', *length)); line = end + 1) {
+                *end = '\0';
+                *length -= (size_t)(end + 1 - line);
+                if (!check_line(line, hello, seen, f))
                         return false;
         }
+        memmove(text, line, *length);
+        return true;
+}
+
+/* Line by line, for there is a mask a processor. */
+bool check_mounts(int mountinfo, const OrderHello *hello, Failure *f)
+{
+        char text[LINE_SIZE];
+        size_t length = 0;
+        Seen seen = {};
+        ssize_t n;
+
+        while ((n = read(mountinfo, text + length, sizeof(text) - length)) > 0) {
+                length += (size_t)n;
+                if (!check_lines(text, &length, hello, &seen, f))
+                        return false;
+                if (length == sizeof(text))
+                        return fail(f, STEP_CHECK_MOUNTS, 0, E2BIG);
+        }
+        if (n < 0 || length > 0)
+                return fail(f, STEP_CHECK_MOUNTS, 0, n < 0 ? errno : EBADMSG);
         return check_unseen(&seen, f);
 }
 
@@ -201,11 +211,9 @@ static bool check_namespaces(const Init *init, const OrderHello *hello, Failure 
 
 bool check_session(const Init *init, const OrderHello *hello, Failure *f)
 {
-        static char buffer[MOUNTINFO_MAX + 1];
-        int r;
+        _cleanup_close_ int mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 
-        if (!check_namespaces(init, hello, f))
-                return false;
-        r = read_mountinfo(buffer);
-        return r >= 0 ? check_mounts(buffer, hello, f) : fail(f, STEP_CHECK_MOUNTS, 0, r);
+        if (mountinfo < 0)
+                return fail(f, STEP_CHECK_MOUNTS, 0, errno);
+        return check_namespaces(init, hello, f) && check_mounts(mountinfo, hello, f);
 }

@@ -81,8 +81,8 @@ bool setup_hello(Init *init, Failure *f);
 
 /* check.c: reads the session's namespaces and mounts back from the kernel. */
 bool check_session(const Init *init, const OrderHello *hello, Failure *f);
-/* Its second part, of a whole text as proc(5) describes it, which it takes apart. */
-bool check_mounts(char *mountinfo, const OrderHello *hello, Failure *f);
+/* Its second part, of /proc/self/mountinfo (proc(5)), which it reads. */
+bool check_mounts(int mountinfo, const OrderHello *hello, Failure *f);
 
 /* user.c. spec: "", NAME, UID, and either with :GROUP or :GID. "" is root. 0; -ENOENT: no such user or
  * group; -EINVAL, -ERANGE: not a name nor an id of this session; or an error of reading the files. Never

@@ -6,8 +6,9 @@
 
 #include "init.h"
 
-#define TEXT_SIZE 65536
-#define STRICT    (PROFILE_RO | PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)
+#define CPU_DIRECTORY "/sys/devices/system/cpu/cpu"
+#define CPUS_TEST     2000
+#define STRICT        (PROFILE_RO | PROFILE_NOSUID | PROFILE_NODEV | PROFILE_NOEXEC)
 
 typedef enum Kind { MOUNT, NODE, MASK, READ_ONLY_COVER } Kind;
 
@@ -60,25 +61,29 @@ static size_t all_lines(Line *ret)
         return ELEMENTSOF(all);
 }
 
-static void put_text(char *text, const Line *lines, size_t n, const char *more)
+/* A file of these lines, those without a path left out, and of what is added. */
+static int file_of(const Line *lines, size_t n, const char *more)
 {
-        size_t at = 0;
+        FILE *file = tmpfile();
 
+        cr_assert(file);
         for (size_t i = 0; i < n; i++)
                 if (lines[i].path)
-                        at += (size_t)snprintf(text + at, TEXT_SIZE - at,
-                                               "%zu 1 0:%zu / %s %s shared:7 - %s source rw,mode=755\n",
-                                               i + 30, i, lines[i].path, lines[i].options, lines[i].type);
-        snprintf(text + at, TEXT_SIZE - at, "%s", more);
+                        fprintf(file, "%zu 1 0:%zu / %s %s shared:7 - %s source rw,mode=755\n", i + 30, i,
+                                lines[i].path, lines[i].options, lines[i].type);
+        fputs(more, file);
+        cr_assert(fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0);
+        int fd = dup(fileno(file));
+        fclose(file);
+        return fd;
 }
 
 /* Whether it is let through; *ret says why not. */
 static bool check(const Line *lines, size_t n, const char *more, const OrderHello *hello, Failure *ret)
 {
-        static char text[TEXT_SIZE];
+        _cleanup_close_ int fd = file_of(lines, n, more);
 
-        put_text(text, lines, n, more);
-        return check_mounts(text, hello, ret);
+        return check_mounts(fd, hello, ret);
 }
 
 static void expect_refused(const Line *lines, size_t n, const char *more, const OrderHello *hello, Step step,
@@ -189,7 +194,7 @@ Test(init_check, the_root_is_what_was_asked_for)
 
 Test(init_check, nothing_else_is_there)
 {
-#define CPU "/sys/devices/system/cpu/cpu3/"
+#define CPU CPU_DIRECTORY "3/"
         static const struct {
                 const char *path, *type;
                 unsigned flags;
@@ -217,12 +222,42 @@ Test(init_check, nothing_else_is_there)
         }
 }
 
+/* Nothing of a text is passed over because of where a read of it ends. */
+Test(init_check, a_text_of_any_length)
+{
+        static char text[4096 * CPUS_TEST];
+        Line lines[128];
+        size_t n = all_lines(lines), at = 0;
+        Failure f;
+
+        for (int i = 0; i < CPUS_TEST; i++)
+                at += (size_t)sprintf(text + at,
+                                      "%d 1 0:9 / " CPU_DIRECTORY "%d/thermal_throttle "
+                                      "ro,nosuid,nodev,noexec%s - tmpfs t rw\n",
+                                      i + 200, i, i % 7 ? "" : ",relatime");
+        cr_expect(at > 100000 && check(lines, n, text, &usual, &f));
+        strcpy(text + at, "9 1 0:9 / /mnt ro,nosuid,nodev,noexec - tmpfs t rw\n");
+        expect_refused(lines, n, text, &usual, STEP_CHECK_MOUNTS, mounts_count, EPERM);
+}
+
 Test(init_check, what_is_no_mountinfo)
 {
-        static const char *const rows[] = { "no mount at all\n", "99 1 0:9 / /mnt - tmpfs\n" };
+        static const char unfinished[] = "99 1 0:9 / /proc/kcore ro,nosuid,nodev,noexec - tmpfs t rw";
+        static char long_line[4097];
+        const struct {
+                const char *text;
+                int error;
+        } rows[] = {
+                {"no mount at all\n",          EBADMSG},
+                { "99 1 0:9 / /mnt - tmpfs\n", EBADMSG},
+                { "\n",                        EBADMSG},
+                { unfinished,                  EBADMSG},
+                { long_line,                   E2BIG  },
+        };
         Line lines[128];
         size_t n = all_lines(lines);
 
+        memset(long_line, 'x', sizeof(long_line) - 1);
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                expect_refused(lines, n, rows[i], &usual, STEP_CHECK_MOUNTS, 0, EBADMSG);
+                expect_refused(lines, n, rows[i].text, &usual, STEP_CHECK_MOUNTS, 0, rows[i].error);
 }

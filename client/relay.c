@@ -12,6 +12,8 @@ int relay_init(Relay *r, int from, int to, int owned, int patient)
         *r = (Relay){
                 .from = from, .to = to, .owned = owned, .patient = patient, .buffer = malloc(RELAY_BUFFER)
         };
+        r->reader =
+                from == patient ? -EBADF : tty_reopen(from); /* a pty's master has no other of its kind */
         if (r->buffer)
                 return 0;
         relay_done(r);
@@ -21,6 +23,7 @@ int relay_init(Relay *r, int from, int to, int owned, int patient)
 void relay_done(Relay *r)
 {
         r->owned = close_fd(r->owned);
+        r->reader = close_fd(r->reader);
         r->ended = true;
         free(r->buffer);
         r->buffer = NULL;
@@ -75,10 +78,15 @@ void relay_insert(Relay *r, const char *bytes, size_t n)
         r->end = n;
 }
 
+static int source(const Relay *r)
+{
+        return r->reader >= 0 ? r->reader : r->from;
+}
+
 static ssize_t read_filtered(Relay *r)
 {
         char in[RELAY_BUFFER - RELAY_MARGIN];
-        ssize_t n = read(r->from, in, sizeof(in));
+        ssize_t n = read(source(r), in, sizeof(in));
 
         if (n <= 0)
                 return n;
@@ -89,7 +97,7 @@ static ssize_t read_filtered(Relay *r)
 
 static ssize_t read_plain(Relay *r)
 {
-        ssize_t n = read(r->from, r->buffer, RELAY_BUFFER);
+        ssize_t n = read(source(r), r->buffer, RELAY_BUFFER);
 
         if (n > 0) {
                 r->start = 0;

@@ -17,6 +17,8 @@ typedef size_t (*RelayFilter)(void *userdata, const char *in, size_t n, char *ou
 
 typedef struct Relay {
         int from, to;
+        int reader;  /* `from` again where that is a terminal, so that reading it does not wait; owned, or
+                        -EBADF */
         int owned;   /* which of them is the relay's own, closed when it ends; -EBADF: neither */
         int patient; /* which of them may fail and recover (a pty's master, while nobody has the slave);
                         -EBADF: neither */
@@ -31,7 +33,7 @@ typedef struct Relay {
 /* One that copies nothing. */
 #define RELAY_NONE                                                                                          \
         {                                                                                                   \
-                .ended = true, .owned = -EBADF                                                              \
+                .ended = true, .owned = -EBADF, .reader = -EBADF                                            \
         }
 
 /* Takes `owned`, also on failure: -ENOMEM. There is no filter unless one is put into it afterwards. */

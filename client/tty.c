@@ -1,7 +1,9 @@
 /* The caller's terminal, by tty.h. */
 #include "tty.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -75,6 +77,18 @@ void tty_restore(void)
                   &guarded.saved); /* not TCSADRAIN: a stalled terminal must not hold this up */
         sigprocmask(SIG_SETMASK, &old, NULL);
         guarded.raw = false;
+}
+
+int tty_reopen(int fd)
+{
+        char path[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+        int r;
+
+        if (!isatty(fd))
+                return -ENOTTY;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        r = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        return r < 0 ? -errno : r;
 }
 
 bool tty_in_background(int fd)

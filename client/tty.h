@@ -17,6 +17,11 @@ int tty_raw(void);
  * in the background). Safe in a signal handler. */
 void tty_restore(void);
 
+/* Another open file description of the terminal fd, of our own, whose reads do not wait: what a poll found
+ * can be gone again before it is read (^C discards it). The caller's; -ENOTTY, or an error of open(2), as
+ * for a terminal that somebody else was given. */
+int tty_reopen(int fd);
+
 /* Whether reading from fd now would stop this process (SIGTTIN): it is its terminal, and it is in the
  * background. */
 bool tty_in_background(int fd);

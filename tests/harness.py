@@ -152,6 +152,13 @@ def stopped(*pids):
             os.kill(pid, signal.SIGCONT)
 
 
+def blocks(pid, sig):
+    """Whether the process has taken charge of the signal, and so of its session."""
+    with open(f"/proc/{pid}/status") as f:
+        mask = next(line for line in f if line.startswith("SigBlk"))
+    return int(mask.split()[1], 16) >> (sig - 1) & 1
+
+
 # -- the daemon ---------------------------------------------------------------------------------------------------
 
 class Daemon:

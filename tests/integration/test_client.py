@@ -19,7 +19,7 @@ import pytest
 import fake
 import harness
 from fake import ID, SESSION, session
-from harness import USER, User, until
+from harness import USER, User, blocks, until
 from terminal import Terminal
 
 VERBS = ["run", "exec", "attach", "logs", "list", "inspect", "top", "kill", "stop", "wait", "pause", "resume", "root list",
@@ -649,13 +649,6 @@ def test_a_signal_before_the_client_has_read_that_there_is_a_session(ctl, nsroot
     assert client.returncode == 8
 
 
-def blocks(pid, sig):
-    """Whether the process has taken charge of the signal, and so of its session."""
-    with open(f"/proc/{pid}/status") as f:
-        mask = next(line for line in f if line.startswith("SigBlk"))
-    return int(mask.split()[1], 16) >> (sig - 1) & 1
-
-
 # -- run: terminals ---------------------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -785,8 +778,9 @@ def test_the_session_ends_with_its_terminal(ctl, nsrootd):
 
 def test_the_session_ends_with_its_terminal_though_hang_ups_are_ignored(ctl, nsrootd):
     daemon = nsrootd()
-    t = ctl.terminal(["/bin/sh", "-c", f"trap '' HUP; exec {ctl.program} run -- sh -c 'trap \"\" HUP; sleep 100'"])
+    t = ctl.terminal(["/bin/sh", "-c", f"trap '' HUP; exec {ctl.program} run -- sh -c 'trap \"\" HUP; echo deaf; sleep 100'"])
     try:
+        t.expect("deaf")
         assert until(lambda: not t.echoes())
         os.close(t.slave)
         os.close(t.master)

@@ -17,8 +17,8 @@ import pytest
 
 import harness
 from fake import COMMAND, ID, SESSION, session
-from harness import until
-from test_client import answer, assert_failed, blocks, ctl, fail, nsrootd, terminal  # noqa: F401: fixtures
+from harness import blocks, until
+from test_client import answer, assert_failed, ctl, fail, nsrootd, terminal  # noqa: F401: fixtures
 
 # -- run -d -----------------------------------------------------------------------------------------------------------
 

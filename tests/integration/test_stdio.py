@@ -15,7 +15,7 @@ import time
 import pytest
 
 import harness
-from harness import USER, User, until
+from harness import USER, User, blocks, until
 
 MANY = 50 * 1024 * 1024
 
@@ -289,12 +289,17 @@ def test_a_command_has_only_its_three_descriptors(daemon):
 
 # -- signals to the client ----------------------------------------------------------------------------------------
 
+def in_charge(daemon, client):
+    """The command may be faster than the word that it runs, without which there is nothing to pass on."""
+    assert until(lambda: blocks(client.pid, signal.SIGTERM) and "running" in [s["state"] for s in daemon.sessions()])
+
+
 @pytest.mark.parametrize("name", ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2"])
 def test_a_signal_to_the_client_reaches_the_command(daemon, name):
     script = f"trap 'echo got {name}; exit 8' {name}; echo ready; while :; do sleep 0.05; done"
     with daemon.popen("run", "--", "sh", "-c", script) as client:
         assert client.stdout.readline() == "ready\n"
-        time.sleep(0.3)  # the command may be faster than the word that it runs, without which there is nothing to pass on
+        in_charge(daemon, client)
         client.send_signal(getattr(signal, f"SIG{name}"))
         assert client.stdout.read() == f"got {name}\n"
         assert client.wait(10) == 8
@@ -304,6 +309,7 @@ def test_stopping_and_continuing_the_client_does_so_to_the_command(daemon):
     script = "while :; do echo tick; sleep 0.05; done"
     with daemon.popen("run", "--", "sh", "-c", script, bufsize=1) as client:
         assert client.stdout.readline() == "tick\n"
+        in_charge(daemon, client)
         client.send_signal(signal.SIGTSTP)
         assert until(lambda: state_of(client.pid) == "T", 10), "the client did not stop"
         def quiet():

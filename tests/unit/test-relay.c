@@ -4,6 +4,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "relay.h"
@@ -225,4 +226,34 @@ Test(relay, a_filter_changes_what_is_passed_on)
         cr_expect_not(relay_is_empty(&r));
         turn(&r, 1000);
         expect_readable(to.out, "more");
+}
+
+static void raise_alarm(int sig)
+{
+        cr_assert(false, "reading a terminal waits");
+}
+
+/* Poll finds a line, and ^C discards it before it is read: whoever waited then would hear of nothing else,
+ * and the signal is one that is blocked. */
+Test(relay, what_a_terminal_discards_is_not_waited_for)
+{
+        Pipe to = make_pipe();
+        _cleanup_(relay_done) Relay r = RELAY_NONE;
+        struct pollfd p[2];
+        int master, slave, timeout = -1;
+
+        cr_assert_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
+        relay_init(&r, slave, to.in, to.in, NOTHING);
+        cr_assert_eq(write(master, "gone\n", 5), 5);
+        relay_prepare(&r, p, &timeout);
+        cr_assert_gt(poll(p, 2, 1000), 0);
+        cr_assert_eq(tcflush(slave, TCIFLUSH), 0);
+        signal(SIGALRM, raise_alarm);
+        alarm(10);
+        relay_run(&r, p);
+        cr_expect_not(r.ended);
+        cr_assert_eq(write(master, "here\n", 5), 5);
+        turn(&r, 1000);
+        expect_readable(to.out, "here\n");
+        cr_expect_not(fcntl(slave, F_GETFL) & O_NONBLOCK, "that is other people's, too");
 }

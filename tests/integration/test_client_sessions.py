@@ -758,15 +758,14 @@ def test_top_once(ctl, nsrootd):
 
 
 def test_top_more_often(ctl, nsrootd):
-    """The second time it is what was used in between."""
+    """The second time it is what was used in between: half of a processor."""
     def statistics(peer, parameters):
-        n = len(daemon.asked("Statistics"))
-        peer.reply({"usage": [{**USAGE, "cpuUSec": n * 100_000}]})
+        peer.reply({"usage": [{**USAGE, "cpuUSec": int(time.monotonic() * 500_000)}]})
     daemon = nsrootd({SESSION + "Subscribe": subscribe([session()]), SESSION + "Statistics": statistics})
-    r = ctl("top", "-n", "3", "-d", "200ms")
+    r = ctl("top", "-n", "3", "-d", "500ms")
     tables = [t.splitlines()[1].split() for t in r.stdout.split("\n\n")]
     assert len(tables) == 3
-    assert 20 < float(tables[1][3]) <= 55 and 20 < float(tables[2][3]) <= 55
+    assert 20 < float(tables[1][3]) <= 90 and 20 < float(tables[2][3]) <= 90
     assert len(daemon.asked("Subscribe")) == 1 and len(daemon.asked("Statistics")) == 3
 
 

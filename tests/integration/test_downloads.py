@@ -289,11 +289,17 @@ ENDS = {
 SOON = "ConnectTimeout=1s\nStallTimeout=1s\n"
 
 
+def times(path):
+    """Short ones where one has to be up: this machine may be slower than that, too."""
+    reason = ENDS[path][1] or ""
+    return SOON if "in time" in reason or "stalled" in reason else ""
+
+
 @pytest.mark.parametrize("path", ENDS)
 def test_how_it_ends(fresh_daemon, server, path):
     error, reason, asked = ENDS[path]
     url = server.url(path)
-    d = fresh_daemon(config(pinned(url), more=SOON))
+    d = fresh_daemon(config(pinned(url), more=times(path)))
     r = pull(d)
     assert r["error"] == ROOT + error
     if reason:
@@ -306,7 +312,7 @@ def test_how_it_ends(fresh_daemon, server, path):
 
 @pytest.mark.parametrize("path", ["truncated", "status/404", "silent", "encoded/gzip", "endless"])
 def test_the_next_source(fresh_daemon, server, path):
-    d = fresh_daemon(config(pinned(server.url(path)), pinned(server.url("ranges")), attempts=1, more=SOON))
+    d = fresh_daemon(config(pinned(server.url(path)), pinned(server.url("ranges")), attempts=1, more=times(path)))
     expect_works(d)
     assert root_of(d)["source"] == server.url("ranges")
     assert partials(d) == []

@@ -37,6 +37,11 @@ class Log:
         return BURST + (time.monotonic() - self.since) / REFILL + 1
 
 
+def settle(daemon):
+    """It says who has ended after it has told who waited, and before it answers anybody else."""
+    daemon.sessions()
+
+
 @pytest.fixture
 def daemon(fresh_daemon):
     """One whose shares nobody has used yet."""
@@ -241,6 +246,7 @@ def test_not_even_the_configuration_can(daemon):
 def test_an_end_says_how_and_what_it_took(daemon, script, cause, status):
     log = Log(daemon)
     daemon.run("sh", "-c", script)
+    settle(daemon)
     usage = r"\d+\.\d{3} s in all, \d+\.\d{3} s in user mode, \d+\.\d{3} s in the kernel.*"
     assert len(log.lines(rf"^info: Session \w{{12}} of uid {USER} ended: {cause}, status (?:{status}); {usage}$")) == 1, \
         log.lines("ended")
@@ -255,7 +261,7 @@ def set_level(daemon, level, uid=0):
 def lines_of_a_run(daemon):
     log = Log(daemon)
     assert daemon.run("true").returncode == 0
-    daemon.sessions()    # it says who has ended after it has told who waited, and before it answers anybody else
+    settle(daemon)
     return len(log.lines(f"Session .* of uid {USER}"))
 
 

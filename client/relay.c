@@ -12,8 +12,8 @@ int relay_init(Relay *r, int from, int to, int owned, int patient)
         *r = (Relay){
                 .from = from, .to = to, .owned = owned, .patient = patient, .buffer = malloc(RELAY_BUFFER)
         };
-        r->reader =
-                from == patient ? -EBADF : tty_reopen(from); /* a pty's master has no other of its kind */
+        /* Not a pty's master: to open that again makes another pty. */
+        r->reader = from == patient ? -EBADF : tty_reopen(from);
         if (r->buffer)
                 return 0;
         relay_done(r);

@@ -17,8 +17,7 @@ typedef size_t (*RelayFilter)(void *userdata, const char *in, size_t n, char *ou
 
 typedef struct Relay {
         int from, to;
-        int reader;  /* `from` again where that is a terminal, so that reading it does not wait; owned, or
-                        -EBADF */
+        int reader;  /* `from` opened again, where that is a terminal, so that reads do not wait; owned */
         int owned;   /* which of them is the relay's own, closed when it ends; -EBADF: neither */
         int patient; /* which of them may fail and recover (a pty's master, while nobody has the slave);
                         -EBADF: neither */

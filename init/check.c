@@ -103,13 +103,18 @@ static bool is_cpu_mask(const char *path)
         return streq(path, PROFILE_CPU_MASK_SUFFIX);
 }
 
-/* As strict as it must be, and of that type; and not on top of another, for then that would not be seen. */
-static bool is_right(const Mount *m, const char *type, unsigned flags, bool *seen)
+static bool is_right(const Mount *m, const char *type, unsigned flags)
+{
+        return (!type || streq(m->type, type)) && (m->flags & flags) == flags;
+}
+
+/* Not on top of another, for then that would not be seen. */
+static bool is_first(bool *seen)
 {
         bool first = !*seen;
 
         *seen = true;
-        return first && (!type || streq(m->type, type)) && (m->flags & flags) == flags;
+        return first;
 }
 
 static bool check_mount(const Mount *m, const OrderHello *hello, Seen *seen, Failure *f)
@@ -120,15 +125,16 @@ static bool check_mount(const Mount *m, const OrderHello *hello, Seen *seen, Fai
                         const char *type = is_root && hello->plain_root ? "tmpfs" : mounts[i].type;
                         unsigned flags = mounts[i].flags | (is_root && hello->read_only ? PROFILE_RO : 0);
 
-                        return is_right(m, type, flags, &seen->mounts[i]) ||
+                        return (is_first(&seen->mounts[i]) && is_right(m, type, flags)) ||
                                fail(f, STEP_CHECK_MOUNTS, i, EPERM);
                 }
         for (size_t c = 0; c < ELEMENTSOF(covers); c++)
                 for (uint32_t i = 0; i < covers[c].n; i++)
                         if (streq(m->path, covers[c].paths[i]))
-                                return is_right(m, covers[c].type, covers[c].flags, &seen->covers[c][i]) ||
+                                return (is_first(&seen->covers[c][i]) &&
+                                        is_right(m, covers[c].type, covers[c].flags)) ||
                                        fail(f, covers[c].step, i, EPERM);
-        return (is_cpu_mask(m->path) && is_right(m, "tmpfs", STRICT, &(bool){ false })) ||
+        return (is_cpu_mask(m->path) && is_right(m, "tmpfs", STRICT)) ||
                fail(f, STEP_CHECK_MOUNTS, ELEMENTSOF(mounts), EPERM);
 }
 

@@ -478,10 +478,9 @@ def test_descriptors_belong_to_the_message_they_came_with(daemon, connection, gl
     run = message(SESSION + "Run", {"arguments": ["echo", "mine"], "standardOutputFileDescriptor": 0}, more=True)
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as output:
-        with stopped(daemon.pid) if glued else contextlib.nullcontext():
+        with os.fdopen(writer, "wb"), stopped(daemon.pid) if glued else contextlib.nullcontext():
             connection.send(run)
             connection.send(run, fds=[writer])
-        os.close(writer)
         assert connection.receive()["error"] == SESSION + "BadFileDescriptor", "the first has none"
         while connection.receive().get("continues"):
             pass
